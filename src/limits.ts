@@ -1,0 +1,58 @@
+/** The bounds that hostile input runs into. Every reader takes `limits` to change some of them. */
+import { StowageError } from './errors.ts';
+
+/** Upper bounds, each generous for honest images. Passing one throws `LIMIT_EXCEEDED`, whose `limit` names the field. */
+export interface Limits {
+  /** Bytes of one JSON document (manifest, index, config). Default 4 MiB, what registries take. */
+  jsonBytes: number;
+  /** Indexes nested in indexes. Default 8. */
+  indexDepth: number;
+  /** Documents and blobs that one walk of a graph may reach. Default 100,000. */
+  graphNodes: number;
+  /** Entries of one tar archive. Default 2,000,000. */
+  tarEntries: number;
+  /** Bytes of one path or link target. Default 4,096 (Linux `PATH_MAX`). */
+  pathBytes: number;
+  /** Bytes of the PAX records or GNU long name before one entry; a file's xattrs count here. Default 1 MiB. */
+  paxBytes: number;
+  /** Data extents of one sparse file. Default 100,000. */
+  sparseExtents: number;
+  /** Bytes that one archive or layer may inflate to. Default 64 GiB. */
+  inflatedBytes: number;
+  /** Output per input byte of a gzip stream, asked once the output passes 1 GiB. Default 500; DEFLATE ends at 1,032. */
+  inflateRatio: number;
+  /** Bytes of a body of unknown size that may be held in memory to learn its size. Default 16 MiB. */
+  bufferedBytes: number;
+}
+
+export const defaultLimits: Readonly<Limits> = {
+  jsonBytes: 4 * 1024 * 1024,
+  indexDepth: 8,
+  graphNodes: 100_000,
+  tarEntries: 2_000_000,
+  pathBytes: 4096,
+  paxBytes: 1024 * 1024,
+  sparseExtents: 100_000,
+  inflatedBytes: 64 * 1024 ** 3,
+  inflateRatio: 500,
+  bufferedBytes: 16 * 1024 * 1024,
+};
+
+/** The defaults with the caller's changes over them. */
+export function resolveLimits(changes: Partial<Limits> = {}): Limits {
+  return { ...defaultLimits, ...changes };
+}
+
+/** The error for a passed limit: `what` is the sentence's subject, as in `layer sha256:… inflates`. */
+export function limitExceeded(
+  limit: keyof Limits,
+  limits: Limits,
+  what: string,
+  details: Record<string, unknown> = {},
+): StowageError {
+  return new StowageError(
+    'LIMIT_EXCEEDED',
+    `${what}: past the limit ${limit} = ${limits[limit]}. If you trust this input, raise it with { limits: { ${limit}: … } }.`,
+    { limit, maximum: limits[limit], ...details },
+  );
+}

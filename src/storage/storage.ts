@@ -1,0 +1,39 @@
+/** The contract that every storage adapter keeps: a tree of named files, and nothing about digests. */
+
+/**
+ * A tree of named files. Paths are relative, `/`-separated, of segments that are neither empty, `.` nor `..`;
+ * an adapter refuses any other with `PATH_INVALID` before it touches anything (see `checkStoragePath`).
+ */
+export interface Storage {
+  /** Size in bytes, or `undefined` where no file of that name is. A directory is not a file. */
+  stat(path: string): Promise<{ size: number } | undefined>;
+  /**
+   * The file's bytes from `start` (default 0) up to, not including, `end` (default: the size; a larger `end` is cut to it).
+   * Rejects with `NOT_FOUND` where no file of that name is.
+   */
+  read(path: string, range?: ByteRange): Promise<ReadableStream<Uint8Array>>;
+  /** A new file that becomes visible, whole, only on commit: digests are known only at the end. */
+  create(): Promise<PendingFile>;
+  /** Paths of all files whose path starts with `prefix` (`''` for all), in no particular order. */
+  list(prefix: string): AsyncIterable<string>;
+  /** Removes a file; a name that is not there is no error. */
+  delete(path: string): Promise<void>;
+  /** Runs the task while no other holder of the same name does: other tabs and processes too, where the platform can. */
+  exclusive<T>(name: string, task: () => Promise<T>): Promise<T>;
+}
+
+/** Half-open, in bytes. */
+export interface ByteRange {
+  start?: number;
+  end?: number;
+}
+
+/** A file that is being written. Call `commit` or `abort` exactly once; after either, `write` and `commit` throw. */
+export interface PendingFile {
+  /** Resolves when the adapter is ready for more. The adapter is done with `chunk` then; it may be reused. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Makes the file visible under `path`, whole, replacing what was there. */
+  commit(path: string): Promise<void>;
+  /** Forgets the file and frees what it held. Never throws for a file that is gone already. */
+  abort(): Promise<void>;
+}
