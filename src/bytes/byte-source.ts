@@ -1,0 +1,291 @@
+/**
+ * Bytes in every shape in which people hold them, read in one way: an `AsyncIterable` of `Uint8Array`. Inside the
+ * library bytes move as such iterables; WHATWG streams stand at its edge only, because each hop through one costs.
+ */
+import { StowageError } from '../errors.ts';
+import { defaultLimits, type Limits, limitExceeded } from '../limits.ts';
+import { nativeModule } from './runtime.ts';
+
+/**
+ * Bytes, in memory or to come. A string stands for its UTF-8. Bytes in memory, a `Blob` and an array of chunks can be
+ * read again and again; a stream or a generator only once (`BODY_CONSUMED` the second time).
+ */
+export type ByteSource =
+  | Uint8Array
+  | ArrayBuffer
+  | string
+  | Blob
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array>
+  | Iterable<Uint8Array>;
+
+/** The source's size in bytes where that is known without reading it, else `undefined`. */
+export function byteLength(source: ByteSource): number | undefined {
+  if (typeof source === 'string') return new TextEncoder().encode(source).length;
+  if (isBytes(source) || isArrayBuffer(source)) return source.byteLength;
+  if (isBlob(source)) return source.size;
+  if (Array.isArray(source) && source.every(isBytes)) {
+    return source.reduce((sum: number, chunk: Uint8Array) => sum + chunk.length, 0);
+  }
+  return undefined;
+}
+
+/**
+ * Reads a source chunk by chunk. Chunks come as the source gives them, never split nor joined, without the empty ones.
+ * Reading begins with the first chunk that is asked for; leaving the loop early cancels the source. Errors of the source
+ * itself pass through as they are. An aborted `signal` ends even a read that hangs, at once, with `signal.reason`.
+ *
+ * @throws `BODY_CONSUMED` where a stream is locked or was read from before, or an iterator was.
+ * @throws `ARGUMENT_INVALID` for a source of another kind, or one that gives something other than `Uint8Array`s.
+ */
+export function readChunks(source: ByteSource, options: { signal?: AbortSignal } = {}): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => start(source, options.signal) };
+}
+
+/**
+ * The whole source in one array, which is the source itself where that is one already. A source past `maximum` bytes
+ * (default: no bound) is refused before more than that is held.
+ *
+ * @throws `LIMIT_EXCEEDED` past `maximum`, naming the field `limit` of {@link Limits} (default `bufferedBytes`); `what` is
+ * the subject of its sentence.
+ */
+export async function readBytes(
+  source: ByteSource,
+  options: { maximum?: number; limit?: keyof Limits; what?: string; signal?: AbortSignal } = {},
+): Promise<Uint8Array> {
+  const { maximum = Number.POSITIVE_INFINITY, limit = 'bufferedBytes', what = 'a body', signal } = options;
+  signal?.throwIfAborted();
+  const refuse = (length: number): void => {
+    if (length > maximum) throw limitExceeded(limit, { ...defaultLimits, [limit]: maximum }, what, { size: length });
+  };
+  refuse(byteLength(source) ?? 0);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of readChunks(source, { signal })) {
+    length += chunk.length;
+    refuse(length);
+    chunks.push(chunk);
+  }
+  return concatBytes(chunks, length);
+}
+
+/** The chunks in one array: a new one, but for a single chunk, which is returned as it is. `length` is their sum, where known. */
+export function concatBytes(chunks: readonly Uint8Array[], length?: number): Uint8Array {
+  if (chunks.length === 1) return chunks[0]!;
+  const joined = new Uint8Array(length ?? chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    joined.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return joined;
+}
+
+/** Joins small chunks until each has at least `minimum` bytes (default 64 KiB); the last may have fewer. Large ones pass uncopied. */
+export async function* atLeast(
+  chunks: AsyncIterable<Uint8Array>,
+  minimum = 65536,
+): AsyncGenerator<Uint8Array, void, void> {
+  let pending: Uint8Array | undefined;
+  let filled = 0;
+  for await (let chunk of chunks) {
+    if (filled > 0 || chunk.length < minimum) {
+      pending ??= new Uint8Array(minimum);
+      const taken = Math.min(chunk.length, minimum - filled);
+      pending.set(chunk.subarray(0, taken), filled);
+      filled += taken;
+      if (filled < minimum) continue;
+      yield pending;
+      pending = undefined;
+      filled = 0;
+      chunk = chunk.subarray(taken);
+      if (chunk.length < minimum) {
+        if (chunk.length > 0) {
+          pending = new Uint8Array(minimum);
+          pending.set(chunk);
+          filled = chunk.length;
+        }
+        continue;
+      }
+    }
+    yield chunk;
+  }
+  if (pending !== undefined && filled > 0) yield pending.subarray(0, filled);
+}
+
+/**
+ * The chunks as a WHATWG stream, for the library's edge. Nothing is read ahead: each chunk is fetched when it is asked
+ * for, and cancelling ends the iteration, so that whatever feeds it is released.
+ */
+export function toStream(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  let iterator: AsyncIterator<Uint8Array> | undefined;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        iterator ??= chunks[Symbol.asyncIterator]();
+        for (;;) {
+          const { done, value } = await iterator.next();
+          if (done) return controller.close();
+          if (value.length > 0) return controller.enqueue(value);
+        }
+      },
+      async cancel() {
+        iterator ??= chunks[Symbol.asyncIterator]();
+        await iterator.return?.();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** One-shot sources that were read here: a finished stream or generator would look like an empty one the second time. */
+const consumed = new WeakSet<object>();
+
+function start(source: ByteSource, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void, void> {
+  if (typeof source === 'string') return once(new TextEncoder().encode(source), signal);
+  if (isBytes(source)) return once(source, signal);
+  if (isArrayBuffer(source)) return once(new Uint8Array(source), signal);
+  if (isBlob(source)) return fromStream(source.stream(), signal);
+  if (isStream(source)) return fromStream(source, signal);
+  return fromIterable(source, signal);
+}
+
+async function* once(bytes: Uint8Array, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void, void> {
+  signal?.throwIfAborted();
+  if (bytes.length > 0) yield bytes;
+}
+
+async function* fromStream(
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
+  if (stream.locked || consumed.has(stream) || isDisturbed(stream)) throw bodyConsumed('stream');
+  const reader = stream.getReader();
+  consumed.add(stream);
+  const cancel = (reason?: unknown): Promise<void> => reader.cancel(reason).catch(() => {});
+  // A cancelled stream answers a pending read at once, whatever its source does: no race with the signal is needed.
+  const onAbort = (): void => void cancel(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  let open = true;
+  try {
+    signal?.throwIfAborted();
+    for (;;) {
+      const { done, value } = await reader.read();
+      signal?.throwIfAborted();
+      if (done) {
+        open = false;
+        return;
+      }
+      if (checkChunk(value).length > 0) yield value;
+      signal?.throwIfAborted();
+    }
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    if (open) {
+      // Awaited, so that the source is released when the loop has been left; but an abort waits for nobody.
+      const cancelled = cancel(signal?.reason);
+      if (!signal?.aborted) await cancelled;
+    }
+    reader.releaseLock();
+  }
+}
+
+async function* fromIterable(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
+  const iterator = openIterator(source);
+  let open = true;
+  let interrupt: (reason: unknown) => void = () => {};
+  const onAbort = (): void => interrupt(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    signal?.throwIfAborted();
+    for (;;) {
+      open = false; // An iterator that throws, or that hangs when aborted, has no `return` to be awaited.
+      const next = iterator.next();
+      const { done, value } = await (signal === undefined
+        ? next
+        : new Promise<IteratorResult<Uint8Array, unknown>>((resolve, reject) => {
+            interrupt = reject;
+            Promise.resolve(next).then(resolve, reject);
+          }));
+      if (done) return;
+      open = true;
+      signal?.throwIfAborted();
+      if (checkChunk(value).length > 0) yield value as Uint8Array;
+      signal?.throwIfAborted();
+    }
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    if (signal?.aborted) void Promise.resolve(iterator.return?.()).catch(() => {});
+    else if (open) await iterator.return?.();
+  }
+}
+
+function openIterator(source: unknown): AsyncIterator<Uint8Array> | Iterator<Uint8Array> {
+  const iterable = Object(source) as Partial<AsyncIterable<Uint8Array> & Iterable<Uint8Array>>;
+  const iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.();
+  if (iterator === undefined) {
+    throw new StowageError(
+      'ARGUMENT_INVALID',
+      `${describe(source)} is no source of bytes. Give a Uint8Array, ArrayBuffer, string, Blob, ReadableStream, or an iterable of Uint8Array.`,
+    );
+  }
+  // Only what is its own iterator (a generator) is spent by reading; an array or a collection begins anew.
+  if ((iterator as unknown) === source) {
+    if (consumed.has(iterator)) throw bodyConsumed('iterator');
+    consumed.add(iterator);
+  }
+  return iterator;
+}
+
+function checkChunk(chunk: unknown): Uint8Array {
+  if (isBytes(chunk)) return chunk;
+  throw new StowageError(
+    'ARGUMENT_INVALID',
+    `A source of bytes gave ${describe(chunk)}, where each chunk must be a Uint8Array. Encode text with TextEncoder first.`,
+  );
+}
+
+function bodyConsumed(kind: 'stream' | 'iterator'): StowageError {
+  return new StowageError(
+    'BODY_CONSUMED',
+    `This ${kind} is locked or was read from before, so its bytes are gone. Give a new one, or a Blob or Uint8Array, which can be read twice.`,
+  );
+}
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  return typeof value === 'object' ? Object.prototype.toString.call(value) : `a ${typeof value}`;
+}
+
+/** Whether somebody read from a stream and let go of it. Only the fetch standard asks that question in public: of a body. */
+function isDisturbed(stream: ReadableStream): boolean {
+  const native = nativeModule<{ isDisturbed?: (stream: unknown) => boolean }>('node:stream')?.isDisturbed?.(stream);
+  if (native !== undefined) return native;
+  try {
+    new Response(stream);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+// By what they can do rather than by `instanceof`, which fails for what comes from another realm (a frame, a test's sandbox).
+function isBytes(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array || Object.prototype.toString.call(value) === '[object Uint8Array]';
+}
+
+function isArrayBuffer(value: unknown): value is ArrayBuffer {
+  return value instanceof ArrayBuffer || Object.prototype.toString.call(value) === '[object ArrayBuffer]';
+}
+
+function isBlob(value: unknown): value is Blob {
+  const { stream, size } = Object(value) as Partial<Blob>;
+  return typeof stream === 'function' && typeof size === 'number';
+}
+
+function isStream(value: unknown): value is ReadableStream<Uint8Array> {
+  return typeof (Object(value) as Partial<ReadableStream>).getReader === 'function';
+}

@@ -1,0 +1,40 @@
+/**
+ * What a runtime may offer beyond the web's own interfaces: Node's built-in modules and an environment. Both are looked
+ * up when asked for and never imported, so that one build runs where they are missing.
+ */
+
+interface ProcessLike {
+  getBuiltinModule?: (name: string) => unknown;
+  env?: Record<string, unknown>;
+}
+
+/** Built-in modules that the core makes use of where they are at hand. */
+export type NativeModuleName = 'node:crypto' | 'node:stream' | 'node:worker_threads' | 'node:zlib';
+
+/**
+ * A built-in module of Node, or of a runtime that provides it too; `undefined` where there is none. `T` is the part of
+ * the module that the caller uses, as an interface of its own: the published types must not need Node's.
+ */
+export function nativeModule<T>(name: NativeModuleName): T | undefined {
+  try {
+    return processLike()?.getBuiltinModule?.(name) as T | undefined;
+  } catch {
+    // A runtime that knows the method but not the module: as good as none.
+    return undefined;
+  }
+}
+
+/** An environment variable; `undefined` where it is not set, where there is no environment, or where reading it is not permitted. */
+export function environment(name: string): string | undefined {
+  try {
+    const value = processLike()?.env?.[name];
+    return typeof value === 'string' ? value : undefined;
+  } catch {
+    // Deno throws where `--allow-env` was not given.
+    return undefined;
+  }
+}
+
+function processLike(): ProcessLike | undefined {
+  return (globalThis as { process?: ProcessLike }).process;
+}
