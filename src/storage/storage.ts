@@ -14,7 +14,7 @@ export interface Storage {
   read(path: string, range?: ByteRange): Promise<ReadableStream<Uint8Array>>;
   /** A new file that becomes visible, whole, only on commit: digests are known only at the end. */
   create(): Promise<PendingFile>;
-  /** Paths of all files whose path starts with `prefix` (`''` for all), in no particular order. */
+  /** Paths of all files whose path starts with `prefix` (`''` for all), in no particular order; none where no path can start so. */
   list(prefix: string): AsyncIterable<string>;
   /** Removes a file; a name that is not there is no error. */
   delete(path: string): Promise<void>;
@@ -32,7 +32,7 @@ export interface ByteRange {
 export interface PendingFile {
   /** Resolves when the adapter is ready for more. The adapter is done with `chunk` then; it may be reused. */
   write(chunk: Uint8Array): Promise<void>;
-  /** Makes the file visible under `path`, whole, replacing what was there. */
+  /** Makes the file visible under `path`, whole, replacing what was there. Where it fails, the file is forgotten, as by `abort`. */
   commit(path: string): Promise<void>;
   /** Forgets the file and frees what it held. Never throws for a file that is gone already. */
   abort(): Promise<void>;

@@ -1,0 +1,216 @@
+/**
+ * One open file on disk: its bytes as chunks, and a new file written in large pieces. Used by what reads and writes disks, in
+ * Node, Deno and Bun.
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { StowageError } from '../errors.ts';
+import { quotePath } from './path.ts';
+
+/** Large enough that the hop through the thread pool does not show, small enough that many files at once fit in memory. */
+const chunkBytes = 256 * 1024;
+
+/** The path ends in what was meant: a link put in the last place is not followed, and opening a fifo does not hang. */
+export const readFlags: number = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+
+/**
+ * The bytes of an open file from `start` to `end`, or to its end, in chunks of up to 256 KiB that belong to the reader. The
+ * handle is closed at the end, on failure and by `return()`, even where reading never began.
+ * `failed` makes the error to be thrown; a file that ends before a finite `end` is a failure.
+ */
+export function handleChunks(
+  handle: FileHandle,
+  start: number,
+  end: number,
+  failed: (cause: unknown) => unknown,
+): AsyncIterableIterator<Uint8Array> {
+  let offset = start;
+  let open = true;
+  let reading: Promise<unknown> = Promise.resolve();
+  const close = async (): Promise<void> => {
+    if (!open) return;
+    open = false;
+    await handle.close();
+  };
+  const next = async (): Promise<IteratorResult<Uint8Array>> => {
+    if (!open) return { done: true, value: undefined };
+    try {
+      if (offset < end) {
+        const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - offset));
+        const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
+        offset += bytesRead;
+        if (bytesRead > 0) {
+          // A plain Uint8Array: a Buffer's own `slice` gives a view where callers count on a copy.
+          return { done: false, value: new Uint8Array(buffer.buffer, buffer.byteOffset, bytesRead) };
+        }
+        if (Number.isFinite(end)) throw new Error(`the file ended at byte ${offset} of ${end}`);
+      }
+      await close();
+      return { done: true, value: undefined };
+    } catch (error) {
+      await close().catch(() => {});
+      throw failed(error);
+    }
+  };
+  // One call after another, as a generator would have it: nothing may close the file under a read.
+  const queued = <T>(work: () => Promise<T>): Promise<T> => {
+    const result = reading.then(work, work);
+    reading = result;
+    return result;
+  };
+  return {
+    next: () => queued(next),
+    return: () =>
+      queued(async () => {
+        await close().catch(() => {});
+        return { done: true, value: undefined };
+      }),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
+
+/** A file that is being written: small chunks are gathered, large ones go straight to the disk. */
+export class FileWriter {
+  readonly path: string;
+  readonly #handle: FileHandle;
+  readonly #failed: (cause: unknown) => unknown;
+  #gathered: Uint8Array | undefined;
+  #used = 0;
+  #tail: Promise<void> = Promise.resolve();
+  #open = true;
+
+  private constructor(path: string, handle: FileHandle, failed: (cause: unknown) => unknown) {
+    this.path = path;
+    this.#handle = handle;
+    this.#failed = failed;
+  }
+
+  /** Creates `path`, which must not be there. `failed` makes the errors that writing throws; this call throws the platform's own. */
+  static async create(path: string, failed: (cause: unknown) => unknown): Promise<FileWriter> {
+    return new FileWriter(path, await open(path, 'wx'), failed);
+  }
+
+  /** Calls may overlap: they are written in the order of the calls, and after one has failed all others do. */
+  write(chunk: Uint8Array): Promise<void> {
+    const written = this.#tail.then(() => this.#write(chunk));
+    this.#tail = written;
+    // The failure belongs to the caller of this write, and to that of the next one; nobody else need hear of it.
+    written.catch(() => {});
+    return written;
+  }
+
+  /** Writes what is left, brings it to the disk where `durable`, and closes the file. Sets its permission bits to `mode` where given. */
+  async finish(options: { durable: boolean; mode?: number }): Promise<void> {
+    await this.#tail;
+    try {
+      await this.#flush();
+      if (options.mode !== undefined) await this.#handle.chmod(options.mode);
+      if (options.durable) await this.#handle.sync();
+      this.#open = false;
+      await this.#handle.close();
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  /** Closes and removes the file. Never throws. */
+  async discard(): Promise<void> {
+    await this.#tail.catch(() => {});
+    this.#gathered = undefined;
+    if (this.#open) {
+      this.#open = false;
+      await this.#handle.close().catch(() => {});
+    }
+    await unlink(this.path).catch(() => {});
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
+    try {
+      if (this.#used + chunk.length > chunkBytes) await this.#flush();
+      if (chunk.length >= chunkBytes / 4) {
+        await this.#flush();
+        await this.#writeAll(chunk);
+      } else if (chunk.length > 0) {
+        this.#gathered ??= Buffer.allocUnsafeSlow(chunkBytes);
+        this.#gathered.set(chunk, this.#used);
+        this.#used += chunk.length;
+      }
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#used === 0) return;
+    const bytes = this.#gathered!.subarray(0, this.#used);
+    await this.#writeAll(bytes);
+    this.#used = 0;
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    let offset = 0;
+    while (offset < bytes.length) {
+      const { bytesWritten } = await this.#handle.write(bytes, offset, bytes.length - offset);
+      offset += bytesWritten;
+    }
+  }
+}
+
+/** Brings a directory's entries to the disk, where the platform can say that: what was renamed into it survives a power cut. */
+export async function syncDirectory(path: string): Promise<void> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, 'r');
+  } catch (error) {
+    if (notForDirectories.has(errorCode(error))) return;
+    throw error;
+  }
+  try {
+    await handle.sync();
+  } catch (error) {
+    if (!notForDirectories.has(errorCode(error))) throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Windows and some network file systems do not sync a directory and answer with one of these. */
+const notForDirectories = new Set(['EPERM', 'EISDIR', 'EINVAL', 'EBADF', 'ENOTSUP', 'ENOSYS', 'EACCES']);
+
+/** The platform's name for an error (`ENOENT`), or `''`. */
+export function errorCode(error: unknown): string {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'string' ? code : '';
+}
+
+/** Whether the error says that nothing is there: the name is free, or something on the way to it is no directory. */
+export function isMissing(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** `STORAGE_FAILED` for what the platform answered to `doing` (`reading`), unless the error is one of ours already. */
+export function diskFailed(doing: string, path: string | undefined, cause: unknown): StowageError {
+  if (cause instanceof StowageError) return cause;
+  const code = errorCode(cause);
+  const what = path === undefined ? doing : `${doing} ${quotePath(path)}`;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const advice = advices[code] ?? 'Put right what the message names and run it again.';
+  return new StowageError('STORAGE_FAILED', `Failed at ${what}: ${reason}. ${advice}`, { path, code }, { cause });
+}
+
+const advices: Record<string, string> = {
+  ENOSPC: 'The disk is full: make room and run it again.',
+  EDQUOT: 'The disk quota is used up: make room and run it again.',
+  EFBIG: 'The file passes the largest size that is allowed here: raise that limit or store it elsewhere.',
+  EACCES: 'Give this process the right to it, or choose another directory.',
+  EPERM: 'Give this process the right to it, or choose another directory.',
+  EROFS: 'The file system is read-only: choose another directory.',
+  EISDIR: 'A directory stands where the file should go: move it away or choose another name.',
+  ENOTDIR: 'A file stands where a directory should be: move it away or choose another name.',
+  EMFILE: 'Too many files are open: read streams to their end or cancel them, or raise the limit.',
+  ENFILE: 'Too many files are open on this machine: close some or raise the limit.',
+  EXDEV: 'A part of the directory lies on another file system: give each its own storage.',
+};
