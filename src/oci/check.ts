@@ -1,0 +1,93 @@
+/** The validation kit: small checks that the documents' shapes are composed of, and the refusal that names the field. */
+import { type ErrorCode, StowageError } from '../errors.ts';
+
+/** Makes the error for one wrong field; `code` where a part of a document has a code of its own. */
+export type Refuse = (field: string, expected: string, actual: unknown, code?: ErrorCode) => StowageError;
+
+/** Gives the value back, cleaned where the specification allows two spellings, or throws what `refuse` makes. */
+export type Check<T> = (value: unknown, field: string, refuse: Refuse) => T;
+
+/** Refusals for one document; `what` is the subject of the sentence, such as `manifest sha256:…`. */
+export function refusal(code: ErrorCode, what: string): Refuse {
+  return (field, expected, actual, own = code) =>
+    new StowageError(own, `${what}: ${field || 'it'} must be ${expected}, but is ${show(actual)}.`, {
+      what,
+      field,
+      expected,
+      actual: show(actual),
+    });
+}
+
+/** A value in a sentence: short, whatever it is. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'missing';
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' && value ? 'an object' : String(value);
+}
+
+/** A value that passes a test. */
+export function scalar<T>(expected: string, test: (value: unknown) => boolean): Check<T> {
+  return (value, field, refuse) => {
+    if (!test(value)) throw refuse(field, expected, value);
+    return value as T;
+  };
+}
+
+export const string: Check<string> = scalar('a string', (value) => typeof value === 'string');
+export const boolean: Check<boolean> = scalar('true or false', (value) => typeof value === 'boolean');
+export const integer: Check<number> = scalar('an integer', Number.isSafeInteger);
+export const object: Check<Record<string, unknown>> = scalar('an object', isObject);
+
+/** RFC 3339, section 5.6. Not `Date.parse`: runtimes disagree on what else it takes. */
+export const dateTime: Check<string> = scalar('a date and time of RFC 3339, such as 2015-10-31T22:22:56Z', (value) => {
+  const parts =
+    typeof value === 'string' &&
+    /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])(:[0-5]\d){2}(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/i.exec(
+      value.replace(/:60(?=[.Z+-])/i, ':59'),
+    );
+  return !!parts && new Date(Date.UTC(2000 + (+parts[1]! % 400), +parts[2]!, 0)).getUTCDate() >= +parts[3]!;
+});
+
+/** RFC 6838, section 4.2; parameters, which the registry does not name, may follow. */
+export const mediaType: Check<string> = scalar(
+  'a media type of RFC 6838, such as application/octet-stream',
+  (value) =>
+    typeof value === 'string' && /^[a-z\d][\w!#$&^.+-]{0,126}\/[a-z\d][\w!#$&^.+-]{0,126}(\s*;.*)?$/i.test(value),
+);
+
+export function list<T>(item: Check<T>): Check<T[]> {
+  return (value, field, refuse) => {
+    if (!Array.isArray(value)) throw refuse(field, 'an array', value);
+    return value.map((entry, index) => item(entry, `${field}[${index}]`, refuse));
+  };
+}
+
+export function map<T>(item: Check<T>): Check<Record<string, T>> {
+  return (value, field, refuse) => {
+    for (const [key, entry] of Object.entries(object(value, field, refuse)))
+      item(entry, `${field}[${show(key)}]`, refuse);
+    return value as Record<string, T>;
+  };
+}
+
+/**
+ * An object with known fields, all optional but the `required`. The copy that it gives has them in the order of `shape`,
+ * then the unknown ones; a field that is optional and null is as absent (config.md, Properties).
+ */
+export function record<T>(shape: Record<string, Check<unknown>>, required: readonly string[]): Check<T> {
+  const blank = Object.fromEntries(Object.keys(shape).map((key) => [key, undefined]));
+  return (value, field, refuse) => {
+    // A spread defines fields and never calls the setter of `__proto__`; what stands first keeps its place.
+    const copy: Record<string, unknown> = { ...blank, ...object(value, field, refuse) };
+    for (const [key, check] of Object.entries(shape)) {
+      if (copy[key] == null && !required.includes(key)) delete copy[key];
+      else copy[key] = check(copy[key], field ? `${field}.${key}` : key, refuse);
+    }
+    return copy as T;
+  };
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,89 @@
+/** Descriptors, which refer to content by media type, digest and size: image-spec's descriptor.md. */
+import { annotations } from './annotations.ts';
+import { type Check, list, mediaType, record, refusal, scalar, string } from './check.ts';
+import { type Digest, digest } from './digest.ts';
+import { mediaTypes } from './media-types.ts';
+import { type Platform, platformRecord } from './platform.ts';
+
+export interface Descriptor {
+  mediaType: string;
+  digest: Digest;
+  /** Bytes of the content. */
+  size: number;
+  /** Where else the content may be had. */
+  urls?: string[];
+  annotations?: Record<string, string>;
+  /** The content itself in base64; see `descriptorData`. */
+  data?: string;
+  artifactType?: string;
+  /** What runs it, for manifests within an index. */
+  platform?: Platform;
+  [unknown: string]: unknown;
+}
+
+/**
+ * Checks a descriptor and gives a copy in the order of the specification, without optional fields that are null.
+ *
+ * @param where its path in its document, such as `manifests[2]`; errors then name `manifests[2].size`.
+ * @throws `DESCRIPTOR_INVALID`
+ */
+export function checkDescriptor(value: unknown, where: string): Descriptor {
+  return descriptor(value, where, refusal('DESCRIPTOR_INVALID', 'descriptor'));
+}
+
+/** The descriptor of `{}`, for where a document must name content and has none (manifest.md, Guidance for an Empty Descriptor). */
+export const emptyDescriptor: Readonly<Descriptor> = Object.freeze({
+  mediaType: mediaTypes.empty,
+  digest: 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',
+  size: 2,
+  data: 'e30=',
+});
+
+/**
+ * The content that the descriptor carries in `data`, or `undefined`. Its length is checked here, its digest is not.
+ *
+ * @throws `DESCRIPTOR_INVALID` where `data` is not base64 of `size` bytes.
+ */
+export function descriptorData(from: Descriptor): Uint8Array | undefined {
+  const { data } = checkDescriptor(from, '');
+  return data === undefined ? undefined : Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+}
+
+const size: Check<number> = scalar(
+  'a whole number of bytes, at least 0',
+  (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+);
+
+function shaped(order: Record<string, Check<unknown>>): Check<Descriptor> {
+  const fields: Check<Descriptor> = record(
+    {
+      mediaType,
+      ...order,
+      urls: list(string),
+      data: string,
+      artifactType: mediaType,
+      platform: platformRecord,
+      annotations,
+    },
+    ['mediaType', 'digest', 'size'],
+  );
+  return (value, field, refuse) => {
+    const own: typeof refuse = (at, expected, actual) => refuse(at, expected, actual, 'DESCRIPTOR_INVALID');
+    const checked = fields(value, field, own);
+    if (checked.data !== undefined && base64Length(checked.data) !== checked.size)
+      throw own(field ? `${field}.data` : 'data', `base64 of ${checked.size} bytes, as size says`, checked.data);
+    return checked;
+  };
+}
+
+/** In the key order of manifest.md's examples. */
+export const descriptor: Check<Descriptor> = shaped({ digest, size });
+
+/** In the key order of image-index.md's examples. */
+export const indexDescriptor: Check<Descriptor> = shaped({ size, digest });
+
+/** Bytes that RFC 4648's base64 (section 4, padded) stands for, or -1 for what it is not. */
+function base64Length(text: string): number {
+  const body = text.replace(/={1,2}$/, '');
+  return text.length % 4 || !/^[A-Za-z\d+/]*$/.test(body) ? -1 : Math.floor((body.length * 3) / 4);
+}
