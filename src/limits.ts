@@ -9,6 +9,8 @@ export interface Limits {
   indexDepth: number;
   /** Documents and blobs that one walk of a graph may reach. Default 100,000. */
   graphNodes: number;
+  /** Bytes of all manifests and indexes of one graph together; they are held while it is walked. Default 64 MiB. */
+  documentBytes: number;
   /** Entries of one tar archive. Default 2,000,000. */
   tarEntries: number;
   /** Bytes of one path or link target. Default 4,096 (Linux `PATH_MAX`). */
@@ -29,6 +31,7 @@ export const defaultLimits: Readonly<Limits> = {
   jsonBytes: 4 * 1024 * 1024,
   indexDepth: 8,
   graphNodes: 100_000,
+  documentBytes: 64 * 1024 * 1024,
   tarEntries: 2_000_000,
   pathBytes: 4096,
   paxBytes: 1024 * 1024,

@@ -1,0 +1,38 @@
+/** The contracts for places of content: blobs by digest, and roots by tag. A layout, an archive and a registry's repository are all one of these. */
+import type { ByteSource } from '../bytes/byte-source.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+
+/** Blobs by digest, to read. */
+export interface BlobSource {
+  has(descriptor: Descriptor, options?: { signal?: AbortSignal }): Promise<boolean>;
+  /**
+   * The blob's bytes, verified: the stream fails, and never ends cleanly, where size or digest differ from the descriptor's.
+   * Rejects with `BLOB_NOT_FOUND` where the blob is not held.
+   */
+  read(descriptor: Descriptor, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+}
+
+/** Blobs by digest, to read and write. */
+export interface BlobStore extends BlobSource {
+  /**
+   * Stores a blob and says what it is. Nothing becomes visible unless all of it was written and `digest` and `size` of
+   * `expected`, where given, are true (`DIGEST_MISMATCH`, `SIZE_MISMATCH`). A blob that `expected` names and the store
+   * holds already is not read again. `mediaType` of the result is that of `expected`, else `application/octet-stream`.
+   */
+  write(body: ByteSource, expected?: Partial<Descriptor>, options?: { signal?: AbortSignal }): Promise<Descriptor>;
+}
+
+/** Blobs, and roots by tag, to read. */
+export interface ContentSource extends BlobSource {
+  /** The descriptor that a tag or a digest names. Rejects with `NOT_FOUND`. */
+  resolve(reference: string, options?: { signal?: AbortSignal }): Promise<Descriptor>;
+}
+
+/** Blobs, and roots by tag, to read and write. */
+export interface ContentStore extends ContentSource, BlobStore {
+  /**
+   * Makes `reference` name the descriptor, in place of what it named before. The content must be there already.
+   * A reference that is the descriptor's own digest makes it a root without a name.
+   */
+  tag(descriptor: Descriptor, reference: string, options?: { signal?: AbortSignal }): Promise<void>;
+}

@@ -1,0 +1,388 @@
+/** The image as a value: a config, a manifest and layers that are read when someone asks for them. Changing one gives another. */
+import { digestOf } from '../bytes/hash.ts';
+import type { BlobStore, ContentSource } from '../content/content.ts';
+import { readDocument } from '../content/graph.ts';
+import { StowageError } from '../errors.ts';
+import { type CreateLayerOptions, createLayer, layerFrom } from '../layer/create-layer.ts';
+import { type LayerFiles, normalizePath, type Timestamp } from '../layer/file.ts';
+import type { Layer } from '../layer/layer.ts';
+import type { Limits } from '../limits.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import {
+  type ContainerConfig,
+  type History,
+  type ImageConfig,
+  parseImageConfig,
+  serializeImageConfig,
+} from '../oci/image-config.ts';
+import { type Manifest, parseManifest, serializeManifest } from '../oci/manifest.ts';
+import { isConfig, isManifest, mediaTypes } from '../oci/media-types.ts';
+import { normalizePlatform, type Platform, parsePlatform } from '../oci/platform.ts';
+import { placed } from './files.ts';
+import { addHistory, changeTime, formatTime } from './history.ts';
+import { selectImage } from './select.ts';
+
+export interface ScratchOptions {
+  /** Default `linux/amd64`. */
+  platform?: Platform | string;
+  /** Time of creation, of history entries, and of files without one. Default `SOURCE_DATE_EPOCH`, else the epoch. */
+  created?: Timestamp;
+  /** Where layers that this image is given go. Default: memory. */
+  store?: BlobStore;
+}
+
+export interface FromOptions {
+  /** Which image of an index. Default: the only one, else `linux/amd64`. */
+  platform?: Platform | string;
+  /** Time of changes. Default `SOURCE_DATE_EPOCH`, else the time that the image has. */
+  created?: Timestamp;
+  /** Where layers that this image is given go. Default: memory. Those it has stay where they are. */
+  store?: BlobStore;
+  limits?: Partial<Limits>;
+  signal?: AbortSignal;
+}
+
+/** What an image is made of. `configBytes` and `manifestBytes` are what was read, as long as nothing has changed. */
+interface ImageState {
+  config: ImageConfig;
+  manifest: Manifest;
+  layers: readonly Layer[];
+  configBytes?: Uint8Array;
+  manifestBytes?: Uint8Array;
+  created: Timestamp | undefined;
+  store: BlobStore | undefined;
+}
+
+/**
+ * An immutable image for one platform. Each method returns a new image; what takes bytes is async.
+ *
+ * @example
+ * const image = (await Image.scratch().copy([{ path: 'server', body: program, mode: 0o755 }], '/app'))
+ *   .entrypoint(['/app/server'])
+ *   .env({ PORT: '8080' });
+ */
+export class Image {
+  readonly #state: ImageState;
+  readonly #configBytes: Uint8Array;
+  readonly #manifestBytes: Uint8Array;
+  /** The manifest's media type, digest and size, with the platform, as an index lists it. */
+  readonly descriptor: Descriptor;
+
+  private constructor(state: ImageState) {
+    this.#configBytes = state.configBytes ?? serializeImageConfig(state.config);
+    if (state.manifestBytes) {
+      this.#manifestBytes = state.manifestBytes;
+    } else {
+      const config = { ...state.manifest.config, digest: digestOf(this.#configBytes), size: this.#configBytes.length };
+      delete config.data;
+      state = {
+        ...state,
+        manifest: { ...state.manifest, config, layers: state.layers.map((layer) => layer.descriptor) },
+      };
+      this.#manifestBytes = serializeManifest(state.manifest);
+    }
+    this.#state = state;
+    this.descriptor = {
+      mediaType: state.manifest.mediaType ?? mediaTypes.manifest,
+      digest: digestOf(this.#manifestBytes),
+      size: this.#manifestBytes.length,
+      platform: this.platform,
+    };
+  }
+
+  /** An image without layers. */
+  static scratch(options: ScratchOptions = {}): Image {
+    const platform = toPlatform(options.platform ?? 'linux/amd64');
+    const { architecture, os, variant } = platform;
+    const config: ImageConfig = {
+      created: changeTime(options.created, undefined),
+      architecture,
+      os,
+      ...(variant !== undefined && { variant }),
+      ...(platform['os.version'] !== undefined && { 'os.version': platform['os.version'] }),
+      ...(platform['os.features'] !== undefined && { 'os.features': platform['os.features'] }),
+      config: {},
+      rootfs: { type: 'layers', diff_ids: [] },
+      history: [],
+    };
+    const manifest: Manifest = {
+      schemaVersion: 2,
+      mediaType: mediaTypes.manifest,
+      config: { mediaType: mediaTypes.config, digest: '', size: 0 },
+      layers: [],
+    };
+    return new Image({ config, manifest, layers: [], created: options.created, store: options.store });
+  }
+
+  /**
+   * An image that a layout, an archive or a registry holds. Reads its manifest and config; layers stay unread. Written out
+   * unchanged it keeps its digest, and every field that is not known here.
+   *
+   * @throws `NOT_FOUND` for a reference or platform that the source lacks; `MEDIA_TYPE_UNSUPPORTED` for what is no image;
+   * `MANIFEST_INVALID`, `CONFIG_INVALID`, `DIGEST_MISMATCH`.
+   */
+  static async from(source: ContentSource, reference: string | Descriptor, options: FromOptions = {}): Promise<Image> {
+    const { limits, signal } = options;
+    const root = typeof reference === 'string' ? await source.resolve(reference, { signal }) : reference;
+    const platform = options.platform === undefined ? undefined : toPlatform(options.platform);
+    const descriptor = await selectImage(source, root, { platform, limits, signal });
+    if (!isManifest(descriptor.mediaType)) {
+      throw new StowageError(
+        'MEDIA_TYPE_UNSUPPORTED',
+        `${descriptor.digest} is ${descriptor.mediaType}, which is no image manifest.`,
+        { digest: descriptor.digest },
+      );
+    }
+    const manifestBytes = await readDocument(source, descriptor, { limits, signal });
+    const manifest = parseManifest(manifestBytes, { limits, mediaType: descriptor.mediaType });
+    if (!isConfig(manifest.config.mediaType)) {
+      throw new StowageError(
+        'MEDIA_TYPE_UNSUPPORTED',
+        `Manifest ${descriptor.digest} has a config of type ${manifest.config.mediaType}: an artifact, not an image. Copy it with copy().`,
+        { digest: descriptor.digest },
+      );
+    }
+    const configBytes = await readDocument(source, manifest.config, { limits, signal });
+    const config = parseImageConfig(configBytes, { limits });
+    const diffIds = config.rootfs.diff_ids;
+    if (diffIds.length !== manifest.layers.length) {
+      throw new StowageError(
+        'MANIFEST_INVALID',
+        `Manifest ${descriptor.digest} names ${manifest.layers.length} layers, but its config's rootfs.diff_ids names ${diffIds.length}. The image is broken; build or fetch it anew.`,
+        { digest: descriptor.digest },
+      );
+    }
+    const layers = manifest.layers.map((layer, index) => layerFrom(source, layer, diffIds[index] as string));
+    const typed = { ...manifest, mediaType: manifest.mediaType ?? descriptor.mediaType };
+    return new Image({
+      config,
+      configBytes,
+      manifest: typed,
+      manifestBytes,
+      layers,
+      created: options.created,
+      store: options.store,
+    });
+  }
+
+  /** The image config (config.md). Plain data; do not change it. */
+  get config(): ImageConfig {
+    return this.#state.config;
+  }
+
+  /** The image manifest (manifest.md). Plain data; do not change it. */
+  get manifest(): Manifest {
+    return this.#state.manifest;
+  }
+
+  /** The bytes that the config's digest is of. */
+  get configBytes(): Uint8Array {
+    return this.#configBytes;
+  }
+
+  /** The bytes that `descriptor.digest` is of. */
+  get manifestBytes(): Uint8Array {
+    return this.#manifestBytes;
+  }
+
+  /** Base layers first. */
+  get layers(): readonly Layer[] {
+    return this.#state.layers;
+  }
+
+  /** What the config says it runs on. */
+  get platform(): Platform {
+    const { config } = this.#state;
+    return {
+      architecture: config.architecture,
+      os: config.os,
+      ...(config['os.version'] !== undefined && { 'os.version': config['os.version'] }),
+      ...(config['os.features'] !== undefined && { 'os.features': config['os.features'] }),
+      ...(config.variant !== undefined && { variant: config.variant }),
+    };
+  }
+
+  /** A layer of these files on top. See `createLayer` for the options and errors. */
+  async addLayer(files: LayerFiles, options: CreateLayerOptions = {}): Promise<Image> {
+    return this.#addFiles(files, '/', options);
+  }
+
+  /** A layer of these files, each under the directory `destination` of the image, on top. */
+  async copy(files: LayerFiles, destination: string, options: CreateLayerOptions = {}): Promise<Image> {
+    return this.#addFiles(placed(files, destination), destination, options);
+  }
+
+  /** A finished layer on top. `history` may say how it came about. */
+  append(layer: Layer, history: History = {}): Image {
+    const { config, layers } = this.#state;
+    const diffIds = [...config.rootfs.diff_ids, layer.diffId];
+    const descriptor = this.#inFamily(layer.descriptor);
+    const entry: History = {
+      created: this.#time(),
+      created_by: `ADD ${layer.diffId} /`,
+      comment: 'stowage',
+      ...history,
+    };
+    return this.#with({
+      config: { ...config, rootfs: { ...config.rootfs, diff_ids: diffIds }, history: addHistory(config, entry) },
+      layers: [...layers, descriptor === layer.descriptor ? layer : { ...layer, descriptor }],
+    });
+  }
+
+  /** The program and its first arguments, as an argument vector. An empty list removes it. A `cmd` from the base stays. */
+  entrypoint(command: readonly string[]): Image {
+    return this.#configure('Entrypoint', [...command], `ENTRYPOINT ${JSON.stringify(command)}`);
+  }
+
+  /** Default arguments for the entrypoint, or the program itself where there is none. An empty list removes them. */
+  cmd(command: readonly string[]): Image {
+    return this.#configure('Cmd', [...command], `CMD ${JSON.stringify(command)}`);
+  }
+
+  /** Environment variables over those that are there: a name that is set already keeps its place and gets the new value. */
+  env(variables: Readonly<Record<string, string>>): Image {
+    const all = new Map<string, string>();
+    for (const entry of this.#container.Env ?? []) {
+      const [name = ''] = entry.split('=', 1);
+      all.set(name, entry);
+    }
+    for (const [name, value] of Object.entries(variables)) {
+      if (!/^[^=\0]+$/.test(name) || String(value).includes('\0')) {
+        throw new StowageError(
+          'ARGUMENT_INVALID',
+          `Environment variable ${JSON.stringify(name)}: a name is not empty and has no "=", and neither it nor its value holds a NUL.`,
+          { name },
+        );
+      }
+      all.set(name, `${name}=${value}`);
+    }
+    const said = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+    return this.#configure('Env', [...all.values()], `ENV ${said.join(' ')}`);
+  }
+
+  /** The directory in which the program starts. */
+  workdir(path: string): Image {
+    return this.#configure('WorkingDir', path, `WORKDIR ${path}`);
+  }
+
+  /** Who runs the program: `user`, `uid`, `user:group`, `uid:gid`. */
+  user(user: string): Image {
+    return this.#configure('User', user, `USER ${user}`);
+  }
+
+  /** Ports that the program listens on: `8080` (TCP) or `53/udp`. */
+  expose(...ports: (number | string)[]): Image {
+    const keys = ports.map((port) => {
+      const match = /^(\d{1,5})(?:\/(tcp|udp|sctp))?$/.exec(String(port));
+      const number = Number(match?.[1]);
+      if (!match || number < 1 || number > 65535) {
+        throw new StowageError(
+          'ARGUMENT_INVALID',
+          `Port ${JSON.stringify(port)}: give a number from 1 to 65535, or one with its protocol as in "53/udp".`,
+          { port },
+        );
+      }
+      return `${number}/${match[2] ?? 'tcp'}`;
+    });
+    return this.#configure('ExposedPorts', withKeys(this.#container.ExposedPorts, keys), `EXPOSE ${keys.join(' ')}`);
+  }
+
+  /** Directories that the program keeps data in. */
+  volume(...paths: string[]): Image {
+    return this.#configure('Volumes', withKeys(this.#container.Volumes, paths), `VOLUME ${paths.join(' ')}`);
+  }
+
+  /** The signal that asks the program to end: `SIGTERM`, `SIGRTMIN+3`, `15`. */
+  stopSignal(signal: string): Image {
+    return this.#configure('StopSignal', signal, `STOPSIGNAL ${signal}`);
+  }
+
+  /** A label of the config, read by engines. */
+  label(key: string, value: string): Image {
+    return this.#configure('Labels', sorted({ ...this.#container.Labels, [key]: value }), `LABEL ${key}=${value}`);
+  }
+
+  /** An annotation of the manifest, read by registries and tools (annotations.md). */
+  annotation(key: string, value: string): Image {
+    const { manifest } = this.#state;
+    return this.#with({ manifest: { ...manifest, annotations: sorted({ ...manifest.annotations, [key]: value }) } });
+  }
+
+  /** Name and address of who made the image. */
+  author(author: string): Image {
+    return this.#with({ config: { ...this.#state.config, author } });
+  }
+
+  /** The image's time of creation, and that of changes from here on. */
+  created(time: Timestamp): Image {
+    return this.#with({ config: { ...this.#state.config, created: formatTime(time) }, created: time });
+  }
+
+  /** One more history entry that made no layer. */
+  history(entry: History): Image {
+    const { config } = this.#state;
+    return this.#with({ config: { ...config, history: addHistory(config, { ...entry, empty_layer: true }) } });
+  }
+
+  get #container(): ContainerConfig {
+    return this.#state.config.config ?? {};
+  }
+
+  #time(): string {
+    return changeTime(this.#state.created, this.#state.config.created);
+  }
+
+  async #addFiles(files: LayerFiles, destination: string, options: CreateLayerOptions): Promise<Image> {
+    const { created, store } = this.#state;
+    const layer = await createLayer(files, { store, mtime: created, ...options });
+    return this.append(layer, { created_by: `COPY . /${normalizePath(`/${destination}`)}` });
+  }
+
+  #configure<K extends keyof ContainerConfig>(field: K, value: ContainerConfig[K], createdBy: string): Image {
+    const { config } = this.#state;
+    const container: ContainerConfig = { ...config.config, [field]: value };
+    if (Array.isArray(value) && value.length === 0) delete container[field];
+    const entry = { created: this.#time(), created_by: createdBy, comment: 'stowage', empty_layer: true };
+    return this.#with({ config: { ...config, config: container, history: addHistory(config, entry) } });
+  }
+
+  /** Whatever changes the config or manifest makes the bytes that were read void. */
+  #with(changes: Partial<ImageState>): Image {
+    const state = { ...this.#state, ...changes, manifestBytes: undefined };
+    if (changes.config) {
+      state.configBytes = undefined;
+      state.config = {
+        ...changes.config,
+        created: changes.created === undefined ? this.#time() : changes.config.created,
+      };
+    }
+    return new Image(state);
+  }
+
+  /** A layer in a Docker schema 2 image is of Docker's type: engines refuse a mixture. */
+  #inFamily(descriptor: Descriptor): Descriptor {
+    if (this.#state.manifest.mediaType !== mediaTypes.docker.manifest) return descriptor;
+    const twins: Record<string, string> = {
+      [mediaTypes.layerGzip]: mediaTypes.docker.layerGzip,
+      [mediaTypes.layer]: mediaTypes.docker.layer,
+    };
+    const mediaType = twins[descriptor.mediaType];
+    return mediaType === undefined ? descriptor : { ...descriptor, mediaType };
+  }
+}
+
+function toPlatform(platform: Platform | string): Platform {
+  return typeof platform === 'string' ? parsePlatform(platform) : normalizePlatform(platform);
+}
+
+/** Maps have no order in the specification; sorted, the same set always gives the same digest. */
+function sorted<T>(map: Record<string, T>): Record<string, T> {
+  return Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function withKeys<T>(
+  map: Record<string, T> | undefined,
+  keys: readonly string[],
+): Record<string, T | Record<string, never>> {
+  return sorted({ ...map, ...Object.fromEntries(keys.map((key) => [key, {}])) });
+}

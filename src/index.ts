@@ -1,0 +1,34 @@
+/** stowage: build, read and rewrite OCI container images in any JavaScript runtime. These are all its portable names. */
+export type { ByteSource } from './bytes/byte-source.ts';
+export type { GzipOptions } from './bytes/gzip.ts';
+export { pmapBounded } from './bytes/pmap-bounded.ts';
+export type { OnProgress, Progress } from './bytes/progress.ts';
+export { blobStore } from './content/blob-store.ts';
+export type { BlobSource, BlobStore, ContentSource, ContentStore } from './content/content.ts';
+export { type CopyOptions, copy } from './content/copy.ts';
+export { type ErrorCode, StowageError } from './errors.ts';
+export { type FromOptions, Image, type ScratchOptions } from './image/image.ts';
+export { type CreateLayerOptions, createLayer } from './layer/create-layer.ts';
+export type { LayerFile, LayerFiles, Timestamp } from './layer/file.ts';
+export type { Layer } from './layer/layer.ts';
+export {
+  buildConfigBlob,
+  buildLayerDescriptors,
+  type ExportDirectoryOptions,
+  type ExportOptions,
+  exportDirectory,
+  type SaveTarballOptions,
+  saveTarball,
+} from './layout/export.ts';
+export { Layout, type LayoutOptions, type Tag } from './layout/layout.ts';
+export {
+  type LoadedImage,
+  type LoadedTarball,
+  type LoadTarballOptions,
+  loadTarballForPush,
+} from './layout/load-tarball.ts';
+export type { LayoutReport } from './layout/verify.ts';
+export { defaultLimits, type Limits } from './limits.ts';
+export * from './oci/index.ts';
+export { MemoryStorage } from './storage/memory.ts';
+export type { ByteRange, PendingFile, Storage } from './storage/storage.ts';

@@ -1,0 +1,124 @@
+/** Files into a layer blob: tar, two digests, gzip and storing in one pass, with memory bounded by constants. */
+import { type ByteSource, readBytes, readChunks } from '../bytes/byte-source.ts';
+import { gzip } from '../bytes/gzip.ts';
+import { createHasher, type Hasher } from '../bytes/hash.ts';
+import type { OnProgress } from '../bytes/progress.ts';
+import { blobStore } from '../content/blob-store.ts';
+import type { BlobStore } from '../content/content.ts';
+import { StowageError } from '../errors.ts';
+import { type Limits, resolveLimits } from '../limits.ts';
+import { mediaTypes } from '../oci/media-types.ts';
+import { MemoryStorage } from '../storage/memory.ts';
+import { type TarSource, writeTar } from '../tar/stream.ts';
+import { type LayerFiles, type PlannedFile, planFiles, resolveTimestamp, type Timestamp } from './file.ts';
+import type { Layer } from './layer.ts';
+
+export interface CreateLayerOptions {
+  /** Where the blob goes, and is read from later. Default: memory. */
+  store?: BlobStore;
+  /** Default `gzip`. */
+  compression?: 'gzip' | 'none';
+  /**
+   * How `gzip` works. `portable` (default) gives the same bytes in every runtime and release; `native` is the runtime's
+   * own. Levels go from 0 (stored) to 9 (smallest).
+   */
+  gzip?: { engine?: 'portable' | 'native'; level?: number };
+  /** For files without an `mtime`, and made-up parents. Default `SOURCE_DATE_EPOCH`, else the epoch. */
+  mtime?: Timestamp;
+  /** Keeps fractions of a second of mtimes, in PAX records. Default false: whole seconds. */
+  nanoseconds?: boolean;
+  /**
+   * Whether directories that no file names are made up (0755, owned by 0:0). Default true. Turn it off to leave the
+   * modes and owners of a base image's directories as they are.
+   */
+  parents?: boolean;
+  /** Annotations of the layer's descriptor. */
+  annotations?: Record<string, string>;
+  limits?: Partial<Limits>;
+  signal?: AbortSignal;
+  /** Told of the tar bytes of each file, phase `build`. */
+  onProgress?: OnProgress;
+}
+
+/**
+ * Packs files into a layer. The same set of files, in any order and any chunks, gives the same bytes: entries are sorted
+ * by path, times and owners come from the options (layer.md).
+ *
+ * @throws `PATH_INVALID`, `PATH_DUPLICATE`, `FILE_INVALID` for files that cannot be packed, `SIZE_MISMATCH` where a body
+ * is not as long as its `size`, `LIMIT_EXCEEDED` for a body of unknown size past `bufferedBytes`. Nothing is stored then.
+ * @example
+ * const layer = await createLayer([{ path: 'etc/motd', body: 'hello\n' }]);
+ */
+export async function createLayer(files: LayerFiles, options: CreateLayerOptions = {}): Promise<Layer> {
+  const { store = blobStore(new MemoryStorage()), compression = 'gzip', signal, annotations } = options;
+  if (compression !== 'gzip' && compression !== 'none') {
+    throw new StowageError('ARGUMENT_INVALID', `compression is ${JSON.stringify(compression)}; give 'gzip' or 'none'.`);
+  }
+  const limits = resolveLimits(options.limits);
+  const planned = await planFiles(files, {
+    mtime: resolveTimestamp(options.mtime),
+    nanoseconds: options.nanoseconds ?? false,
+    parents: options.parents ?? true,
+    limits,
+    signal,
+  });
+  const hasher = createHasher();
+  const tar = hashed(writeTar(tarSources(planned, limits, options), { signal }), hasher);
+  const blob = compression === 'gzip' ? gzip(tar, { ...options.gzip, signal }) : tar;
+  const mediaType = compression === 'gzip' ? mediaTypes.layerGzip : mediaTypes.layer;
+  const descriptor = await store.write(blob, annotations ? { mediaType, annotations } : { mediaType }, { signal });
+  return layerFrom(store, descriptor, hasher.digest());
+}
+
+/** A layer whose blob a source holds. */
+export function layerFrom(
+  source: Pick<BlobStore, 'read'>,
+  descriptor: Layer['descriptor'],
+  diffId: Layer['diffId'],
+): Layer {
+  return { descriptor, diffId, open: (options) => source.read(descriptor, options) };
+}
+
+async function* hashed(chunks: AsyncIterable<Uint8Array>, hasher: Hasher): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    hasher.update(chunk);
+    yield chunk;
+  }
+}
+
+async function* tarSources(
+  planned: PlannedFile[],
+  limits: Limits,
+  options: CreateLayerOptions,
+): AsyncGenerator<TarSource> {
+  const { signal, onProgress } = options;
+  for (const { header, body } of planned) {
+    signal?.throwIfAborted();
+    if (body === undefined) {
+      yield header;
+    } else if (header.size < 0) {
+      const bytes = await bufferBody(header.path, body, limits, signal);
+      yield { ...header, size: bytes.length, body: bytes };
+    } else if (typeof body === 'string' || body instanceof Uint8Array) {
+      yield { ...header, body: typeof body === 'string' ? new TextEncoder().encode(body) : body };
+    } else {
+      yield { ...header, body: readChunks(body, { signal }) };
+    }
+    onProgress?.({ phase: 'build', path: header.path, transferred: header.size, total: header.size });
+  }
+}
+
+/** A tar header comes before its body and says its size, so a body of unknown size must be held to be counted. */
+async function bufferBody(path: string, body: ByteSource, limits: Limits, signal?: AbortSignal): Promise<Uint8Array> {
+  try {
+    return await readBytes(body, { maximum: limits.bufferedBytes, what: `File ${JSON.stringify(path)}`, signal });
+  } catch (error) {
+    if (!(error instanceof StowageError) || error.code !== 'LIMIT_EXCEEDED') throw error;
+    throw new StowageError(
+      'LIMIT_EXCEEDED',
+      `File ${JSON.stringify(path)} is a stream of unknown size past bufferedBytes = ${limits.bufferedBytes}. Give its size, so that it need not be held in memory.`,
+      { ...error.details, path },
+      { cause: error },
+    );
+  }
+}

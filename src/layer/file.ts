@@ -1,0 +1,295 @@
+/** What a caller hands in to be packed: files as plain data, checked and made into tar headers in the one order that a layer has. */
+import type { ParsedTarFileItem, TarFileItem } from 'nanotar';
+import { type ByteSource, byteLength } from '../bytes/byte-source.ts';
+import { environment } from '../bytes/runtime.ts';
+import { StowageError } from '../errors.ts';
+import type { Limits } from '../limits.ts';
+import { limitExceeded } from '../limits.ts';
+import type { EntryType, TarHeader } from '../tar/entry.ts';
+import { encodeText } from '../tar/text.ts';
+
+/** A file, directory, link or device that a layer is to hold. */
+export interface LayerFile {
+  /** Where it goes in the image: `app/server`; a leading `/` or `./` means the same. `..` is refused, `/` names the root directory itself. */
+  path: string;
+  /** Default `file`; `directory` where `path` ends in `/`. */
+  type?: EntryType;
+  /** The content of a `file`; default empty. */
+  body?: ByteSource;
+  /** Bytes in `body`. Needed for streams that are larger than `limits.bufferedBytes`. */
+  size?: number;
+  /** Permission, set-id and sticky bits, 0 to 0o7777. Default 0o755 for directories, 0o777 for symlinks, 0o644 for all else. */
+  mode?: number;
+  /** Default 0. */
+  uid?: number;
+  /** Default 0. */
+  gid?: number;
+  /** A `Date`, or seconds since the epoch. Default: the layer's `mtime` option. */
+  mtime?: Date | number;
+  /** Where a symlink points (kept as it is), or the path of the file that a hard link names. */
+  linkTarget?: string;
+  /** Extended attributes by full name (`security.capability`), values as bytes. */
+  xattrs?: Record<string, Uint8Array>;
+  /** Of a character or block device. */
+  device?: { major: number; minor: number };
+}
+
+/** Files in any order. Items of nanotar's `parseTar` and `createTar` are taken as they are. */
+export type LayerFiles = Iterable<LayerFile | TarFileItem> | AsyncIterable<LayerFile | TarFileItem>;
+
+/** A checked file: its header, whose size is still to be learnt where `header.size` is negative, and its content. */
+export interface PlannedFile {
+  header: TarHeader;
+  body: ByteSource | undefined;
+}
+
+/** A moment in time from an option: a `Date`, or seconds since the epoch. */
+export type Timestamp = Date | number;
+
+/**
+ * Seconds since the epoch for `time`, or where that is undefined `SOURCE_DATE_EPOCH` where the runtime has an environment,
+ * else 0 (reproducible-builds.org, SOURCE_DATE_EPOCH).
+ */
+export function resolveTimestamp(time: Timestamp | undefined): number {
+  const seconds =
+    time instanceof Date ? time.getTime() / 1000 : (time ?? Number(environment('SOURCE_DATE_EPOCH') || 0));
+  if (Number.isFinite(seconds)) return seconds;
+  throw new StowageError(
+    'ARGUMENT_INVALID',
+    `${time === undefined ? 'SOURCE_DATE_EPOCH' : 'A time'} is no number of seconds. Give a Date or seconds since the epoch.`,
+  );
+}
+
+/**
+ * All files, checked, in the order of a layer: by path, bytewise, so that parents come first; hard links after all that they
+ * may name. Parents that nobody gave are made up (0755, 0:0) unless `parents` is false.
+ */
+export async function planFiles(
+  files: LayerFiles,
+  options: { mtime: number; nanoseconds: boolean; parents: boolean; limits: Limits; signal?: AbortSignal },
+): Promise<PlannedFile[]> {
+  const byPath = new Map<string, PlannedFile>();
+  for await (const file of files) {
+    options.signal?.throwIfAborted();
+    const planned = planFile('name' in file ? fromTarItem(file) : file, options);
+    const path = planned.header.path;
+    if (byPath.has(path)) {
+      throw new StowageError(
+        'PATH_DUPLICATE',
+        `Two files have the path ${JSON.stringify(path)}. Give each path once.`,
+        { path },
+      );
+    }
+    byPath.set(path, planned);
+    if (byPath.size > options.limits.tarEntries)
+      throw limitExceeded('tarEntries', options.limits, 'The files of the layer');
+  }
+  if (options.parents) addParents(byPath, options.mtime);
+  resolveHardLinks(byPath);
+  const all = [...byPath.values()].sort((a, b) => compareBytewise(a.header.path, b.header.path));
+  const isLink = (file: PlannedFile): boolean => file.header.type === 'hardlink';
+  return [...all.filter((file) => !isLink(file)), ...all.filter(isLink)];
+}
+
+/**
+ * A path as layers hold it: relative, without `./`, `//` or a closing `/`; `''` for the root.
+ * Throws `PATH_INVALID` for what leads out of the root or holds a NUL.
+ */
+export function normalizePath(path: string, what = 'path'): string {
+  const refuse = (why: string): StowageError =>
+    new StowageError('PATH_INVALID', `The ${what} ${JSON.stringify(path)} ${why}.`, { path });
+  if (typeof path !== 'string' || path === '')
+    throw refuse('is empty; name the file as it shall be called in the image');
+  if (path.includes('\0')) throw refuse('holds a NUL byte, which no file system takes');
+  if (encodeText(path) === undefined)
+    throw refuse('holds half a UTF-16 pair, which stands for no character and no byte');
+  const segments = path.split('/').filter((segment) => segment !== '' && segment !== '.');
+  if (segments.includes('..')) throw refuse('holds "..", which could lead out of the image; resolve it first');
+  return segments.join('/');
+}
+
+/** Order of the UTF-8 bytes of two paths, which is not that of their UTF-16 code units. */
+export function compareBytewise(a: string, b: string): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let index = 0; index < shorter; index++) {
+    const left = a.charCodeAt(index);
+    const right = b.charCodeAt(index);
+    if (left === right) continue;
+    // Surrogates are the only code units that sort elsewhere than the bytes they stand for.
+    if ((left & 0xf800) === 0xd800 || (right & 0xf800) === 0xd800)
+      return compareBytes(encodeText(a) as Uint8Array, encodeText(b) as Uint8Array);
+    return left - right;
+  }
+  return a.length - b.length;
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let index = 0; index < shorter; index++) {
+    if (a[index] !== b[index]) return (a[index] as number) - (b[index] as number);
+  }
+  return a.length - b.length;
+}
+
+const defaultModes: Partial<Record<EntryType, number>> = { directory: 0o755, symlink: 0o777 };
+const entryTypes = new Set<string>([
+  'file',
+  'directory',
+  'symlink',
+  'hardlink',
+  'character-device',
+  'block-device',
+  'fifo',
+] satisfies EntryType[]);
+
+function planFile(file: LayerFile, options: { mtime: number; nanoseconds: boolean; limits: Limits }): PlannedFile {
+  const path = normalizePath(file.path);
+  const type = file.type ?? (path === '' || file.path.endsWith('/') ? 'directory' : 'file');
+  const invalid = (field: string, why: string): StowageError =>
+    new StowageError('FILE_INVALID', `File ${JSON.stringify(path)}: ${field} ${why}.`, { path, field });
+  const whole = (field: string, value: number, maximum: number): number => {
+    if (Number.isSafeInteger(value) && value >= 0 && value <= maximum) return value;
+    throw invalid(field, `is ${value}; give a whole number from 0 to ${maximum}`);
+  };
+  if (!entryTypes.has(type))
+    throw invalid('type', `is ${JSON.stringify(type)}; give one of ${[...entryTypes].join(', ')}`);
+  if (path === '' && type !== 'directory') throw invalid('type', `is ${type}, but the path names the root directory`);
+  if (path.length > options.limits.pathBytes)
+    throw limitExceeded('pathBytes', options.limits, `The path ${path.slice(0, 60)}…`);
+  if (file.body !== undefined && type !== 'file') throw invalid('body', `is given, but a ${type} has none`);
+  if (type !== 'file' && file.size) throw invalid('size', `is ${file.size}, but a ${type} has no content`);
+  const isLink = type === 'symlink' || type === 'hardlink';
+  if (isLink !== (file.linkTarget !== undefined && file.linkTarget !== '')) {
+    throw invalid('linkTarget', isLink ? `is missing, and a ${type} needs one` : `is given, but a ${type} has none`);
+  }
+  const isDevice = type === 'character-device' || type === 'block-device';
+  if (isDevice !== (file.device !== undefined)) {
+    throw invalid(
+      'device',
+      isDevice ? `is missing, and a ${type} needs major and minor` : `is given, but a ${type} has none`,
+    );
+  }
+  const known = type !== 'file' ? 0 : file.body === undefined ? 0 : byteLength(file.body);
+  const size = file.size === undefined ? known : whole('size', file.size, Number.MAX_SAFE_INTEGER);
+  if (size !== undefined && known !== undefined && size !== known) {
+    throw new StowageError(
+      'SIZE_MISMATCH',
+      `File ${JSON.stringify(path)}: size is ${size}, but its body has ${known} bytes.`,
+      { path, expected: size, actual: known },
+    );
+  }
+  const mtime = file.mtime === undefined ? options.mtime : resolveTimestamp(file.mtime);
+  const seconds = Math.floor(mtime);
+  const header: TarHeader = {
+    path: path === '' ? '.' : path,
+    type,
+    size: size ?? -1,
+    mode: whole('mode', file.mode ?? defaultModes[type] ?? 0o644, 0o7777),
+    uid: whole('uid', file.uid ?? 0, 0xffff_ffff),
+    gid: whole('gid', file.gid ?? 0, 0xffff_ffff),
+    mtime: seconds,
+  };
+  if (options.nanoseconds && mtime !== seconds) header.nanoseconds = Math.round((mtime - seconds) * 1e9) % 1e9;
+  if (isLink)
+    header.linkTarget = type === 'hardlink' ? normalizePath(file.linkTarget as string, 'link target') : file.linkTarget;
+  if (file.xattrs && Object.keys(file.xattrs).length > 0) header.xattrs = file.xattrs;
+  if (file.device) {
+    header.device = {
+      major: whole('device.major', file.device.major, 0o7777777),
+      minor: whole('device.minor', file.device.minor, 0o7777777),
+    };
+  }
+  return { header, body: file.body };
+}
+
+function addParents(byPath: Map<string, PlannedFile>, mtime: number): void {
+  for (const path of [...byPath.keys()]) {
+    for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) {
+      const parent = path.slice(0, slash);
+      const known = byPath.get(parent);
+      if (!known) {
+        const header: TarHeader = {
+          path: parent,
+          type: 'directory',
+          size: 0,
+          mode: 0o755,
+          uid: 0,
+          gid: 0,
+          mtime: Math.floor(mtime),
+        };
+        byPath.set(parent, { header, body: undefined });
+      } else if (known.header.type === 'directory') {
+        break;
+      } else if (known.header.type !== 'symlink') {
+        throw new StowageError(
+          'FILE_INVALID',
+          `File ${JSON.stringify(path)} lies under ${JSON.stringify(parent)}, which is a ${known.header.type}.`,
+          { path, parent },
+        );
+      } else {
+        throw new StowageError(
+          'FILE_INVALID',
+          `File ${JSON.stringify(path)} lies under ${JSON.stringify(parent)}, which is a symlink. Put it where the link points.`,
+          { path, parent },
+        );
+      }
+    }
+  }
+}
+
+/** A reader makes links in the order of the archive, so a link to a link must name what the first one names. */
+function resolveHardLinks(byPath: Map<string, PlannedFile>): void {
+  for (const { header } of byPath.values()) {
+    if (header.type !== 'hardlink') continue;
+    const seen = new Set([header.path]);
+    let target = byPath.get(header.linkTarget as string);
+    while (target?.header.type === 'hardlink') {
+      if (seen.has(target.header.path)) {
+        throw new StowageError(
+          'FILE_INVALID',
+          `Hard links name one another in a circle at ${JSON.stringify(header.path)}.`,
+          { path: header.path },
+        );
+      }
+      seen.add(target.header.path);
+      header.linkTarget = target.header.linkTarget;
+      target = byPath.get(header.linkTarget as string);
+    }
+    if (target?.header.type === 'directory') {
+      throw new StowageError(
+        'FILE_INVALID',
+        `Hard link ${JSON.stringify(header.path)} names the directory ${JSON.stringify(target.header.path)}; directories cannot be linked.`,
+        { path: header.path },
+      );
+    }
+  }
+}
+
+const tarItemTypes: Record<string, EntryType> = {
+  file: 'file',
+  contiguousFile: 'file',
+  directory: 'directory',
+  fifo: 'fifo',
+};
+
+/** nanotar gives modes as octal text, and mtimes as the header has them: in seconds. It knows no link targets or device numbers. */
+function fromTarItem(item: TarFileItem | ParsedTarFileItem): LayerFile {
+  const { mode, uid, gid, mtime } = item.attrs ?? {};
+  const type = 'type' in item && item.type !== undefined ? tarItemTypes[item.type] : 'file';
+  if (!type) {
+    throw new StowageError(
+      'FILE_INVALID',
+      `${JSON.stringify(item.name)} is a nanotar item of type ${'type' in item && item.type}, whose target or number nanotar does not keep. Give it as { path, type, linkTarget }.`,
+      { path: item.name },
+    );
+  }
+  return {
+    path: item.name,
+    type: item.name.endsWith('/') ? 'directory' : type,
+    body: type === 'file' && !item.name.endsWith('/') ? item.data : undefined,
+    mode: mode === undefined ? undefined : Number.parseInt(mode, 8) & 0o7777,
+    uid,
+    gid,
+    mtime,
+  };
+}

@@ -1,0 +1,173 @@
+/** The files of an image archive, unpacked into memory or a storage, with every trick of a hostile archive refused. */
+import { type ByteSource, readChunks } from '../bytes/byte-source.ts';
+import { decompress } from '../bytes/compression.ts';
+import { StowageError } from '../errors.ts';
+import { type Limits, limitExceeded } from '../limits.ts';
+import { MemoryStorage } from '../storage/memory.ts';
+import type { Storage } from '../storage/storage.ts';
+import { writeStorageFile } from '../storage/write.ts';
+import { readTar } from '../tar/stream.ts';
+
+/** An archive's files by their paths in it. */
+export interface Unpacked {
+  storage: Storage;
+  /** Where a path leads: the path itself, or what the link of that name points to, within the archive. */
+  follow(path: string): string;
+  cleanup(): Promise<void>;
+}
+
+export interface UnpackOptions {
+  memoryThreshold: number;
+  spill?: Storage;
+  limits: Limits;
+  signal?: AbortSignal;
+}
+
+/**
+ * Reads a plain or compressed tar. Only files count; directories are passed over, links are kept as names (old Docker
+ * archives share layers by them), and devices and fifos are refused, as no image archive has any.
+ */
+export async function unpackArchive(source: ByteSource, options: UnpackOptions): Promise<Unpacked> {
+  const { limits, signal } = options;
+  const place = new SpillingFolder(options);
+  const links = new Map<string, string>();
+  try {
+    const { chunks } = await decompress(readChunks(source, { signal }), { limits, signal, what: 'the archive' });
+    for await (const { header, body } of readTar(chunks, { limits, signal, what: 'the archive' })) {
+      if (header.type === 'directory') continue;
+      const path = archivePath(header.path);
+      if (links.has(path) || (await place.storage.stat(path))) {
+        throw new StowageError(
+          'PATH_DUPLICATE',
+          `The archive holds ${JSON.stringify(path)} twice, so readers may differ in which they take. Save the image anew.`,
+          { path },
+        );
+      }
+      if (header.type === 'file') {
+        await place.add(path, header.size, body);
+      } else if (header.type === 'symlink' || header.type === 'hardlink') {
+        const base = header.type === 'symlink' ? path.split('/').slice(0, -1) : [];
+        links.set(path, resolveLink(base, header.linkTarget as string, path));
+      } else {
+        throw new StowageError(
+          'LAYOUT_INVALID',
+          `The archive holds ${JSON.stringify(path)}, a ${header.type}, which no image archive does. Save the image anew.`,
+          { path },
+        );
+      }
+    }
+  } catch (error) {
+    await place.cleanup();
+    throw error;
+  }
+  return { storage: place.storage, follow: (path) => follow(links, path), cleanup: () => place.cleanup() };
+}
+
+/** `./` before a path is common; all else that is not plain is hostile. */
+function archivePath(path: string): string {
+  const plain = path.replace(/^(?:\.\/)+/, '');
+  const hostile = plain === '' || plain.startsWith('/') || /^[a-z]:|[\\\0]/i.test(plain);
+  if (hostile || plain.split('/').some((segment) => segment === '' || segment === '.' || segment === '..')) {
+    throw new StowageError(
+      'PATH_INVALID',
+      `The archive holds the path ${JSON.stringify(path)}, which is not a plain relative one. Do not trust this archive.`,
+      { path },
+    );
+  }
+  return plain;
+}
+
+function resolveLink(base: readonly string[], target: string, path: string): string {
+  const segments = [...base];
+  for (const segment of target.split('/')) {
+    if (segment === '..' && segments.length === 0) {
+      throw new StowageError(
+        'PATH_INVALID',
+        `The archive's link ${JSON.stringify(path)} leads out of it, to ${JSON.stringify(target)}. Do not trust this archive.`,
+        { path, target },
+      );
+    }
+    if (segment === '..') segments.pop();
+    else if (segment !== '.' && segment !== '') segments.push(segment);
+  }
+  if (target.startsWith('/')) {
+    throw new StowageError(
+      'PATH_INVALID',
+      `The archive's link ${JSON.stringify(path)} leads out of it, to ${JSON.stringify(target)}. Do not trust this archive.`,
+      { path, target },
+    );
+  }
+  return segments.join('/');
+}
+
+function follow(links: ReadonlyMap<string, string>, path: string): string {
+  let at = path;
+  for (let hops = 0; links.has(at); hops++) {
+    if (hops >= 40)
+      throw new StowageError('LAYOUT_INVALID', `The archive's links go in a circle at ${JSON.stringify(path)}.`, {
+        path,
+      });
+    at = links.get(at) as string;
+  }
+  return at;
+}
+
+/** Files in memory until they pass the threshold; then all of them, and what follows, in a folder of the spill storage. */
+class SpillingFolder {
+  readonly #options: UnpackOptions;
+  readonly #prefix = `load-${crypto.randomUUID()}/`;
+  #held = 0;
+  #spilled = false;
+  storage: Storage = new MemoryStorage();
+
+  constructor(options: UnpackOptions) {
+    this.#options = options;
+  }
+
+  async add(path: string, size: number, body: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#held += size;
+    if (!this.#spilled && this.#held > this.#options.memoryThreshold) await this.#spill();
+    await writeStorageFile(this.storage, path, body);
+  }
+
+  async #spill(): Promise<void> {
+    const { spill, memoryThreshold } = this.#options;
+    if (!spill) {
+      throw limitExceeded('bufferedBytes', { ...this.#options.limits, bufferedBytes: memoryThreshold }, 'The archive');
+    }
+    const memory = this.storage;
+    this.storage = folder(spill, this.#prefix);
+    this.#spilled = true;
+    for await (const path of memory.list('')) {
+      await writeStorageFile(this.storage, path, readChunks(await memory.read(path)));
+      await memory.delete(path);
+    }
+  }
+
+  async cleanup(): Promise<void> {
+    const paths: string[] = [];
+    for await (const path of this.storage.list('')) paths.push(path);
+    for (const path of paths) await this.storage.delete(path);
+  }
+}
+
+/** Part of a storage as a storage. */
+function folder(storage: Storage, prefix: string): Storage {
+  return {
+    stat: (path) => storage.stat(prefix + path),
+    read: (path, range) => storage.read(prefix + path, range),
+    async create() {
+      const file = await storage.create();
+      return {
+        write: (chunk) => file.write(chunk),
+        commit: (path) => file.commit(prefix + path),
+        abort: () => file.abort(),
+      };
+    },
+    async *list(start) {
+      for await (const path of storage.list(prefix + start)) yield path.slice(prefix.length);
+    },
+    delete: (path) => storage.delete(prefix + path),
+    exclusive: (name, task) => storage.exclusive(prefix + name, task),
+  };
+}

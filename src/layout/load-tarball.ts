@@ -1,0 +1,140 @@
+/** Archives in: whatever engines save, read once, its blobs kept in memory or in a storage, its images ready to be pushed. */
+import type { ByteSource } from '../bytes/byte-source.ts';
+import type { ContentSource } from '../content/content.ts';
+import { StowageError } from '../errors.ts';
+import { Image } from '../image/image.ts';
+import { listImages } from '../image/select.ts';
+import { type Limits, resolveLimits } from '../limits.ts';
+import { annotationKeys } from '../oci/annotations.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Platform } from '../oci/platform.ts';
+import type { Storage } from '../storage/storage.ts';
+import { type Unpacked, unpackArchive } from './archive.ts';
+import { openDockerArchive } from './docker-archive.ts';
+import { Layout } from './layout.ts';
+
+export interface LoadTarballOptions {
+  /** Bytes of unpacked archive that are held in memory at most. Default 100 MiB. */
+  memoryThreshold?: number;
+  /** Where a larger archive is unpacked to, such as a `NodeStorage` in a temporary folder or an `OpfsStorage`. */
+  spill?: Storage;
+  limits?: Partial<Limits>;
+  signal?: AbortSignal;
+}
+
+/** One image of an archive, with all that a push sends. */
+export interface LoadedImage {
+  /** The same as a value, to change or write out. */
+  image: Image;
+  manifest: Uint8Array;
+  manifestDigest: Digest;
+  config: Uint8Array;
+  configDigest: Digest;
+  /** Base layers first. `getData` reads the blob where it lies, verified, as often as wanted. */
+  layers: { digest: Digest; size: number; mediaType: string; getData(): Promise<ReadableStream<Uint8Array>> }[];
+  /** What the index says the image is for, else what its config says. */
+  platform: Platform;
+  /** Of the manifest. */
+  annotations: Record<string, string>;
+}
+
+export interface LoadedTarball {
+  images: LoadedImage[];
+  /** The name that the archive gives its image, if any. */
+  tag: string | undefined;
+  isMultiPlatform: boolean;
+  /** Frees what was unpacked. Nothing of the images can be read after it. Safe to call twice. */
+  cleanup(): Promise<void>;
+}
+
+/**
+ * Reads an image archive: an OCI layout in a tar (podman, skopeo, buildah, docker from 25 on, this library) or what
+ * `docker save` wrote before; plain or gzip; entries in any order. An archive for several platforms may have one nested
+ * index or a flat list. Attestations and other artifacts are passed over.
+ *
+ * @throws `LAYOUT_INVALID` for what is no image archive; `TAR_INVALID`, `TAR_TRUNCATED`, `GZIP_INVALID`, `PATH_INVALID`
+ * for a broken or hostile one; `DIGEST_MISMATCH`; `BLOB_NOT_FOUND` for a missing part; `LIMIT_EXCEEDED` past
+ * `memoryThreshold` where no `spill` was given. Nothing stays in `spill` then.
+ * @example
+ * const { images, tag, cleanup } = await loadTarballForPush(file.stream());
+ */
+export async function loadTarballForPush(source: ByteSource, options: LoadTarballOptions = {}): Promise<LoadedTarball> {
+  const { memoryThreshold = 100 * 1024 * 1024, spill, signal } = options;
+  const limits = resolveLimits(options.limits);
+  const unpacked = await unpackArchive(source, { memoryThreshold, spill, limits, signal });
+  try {
+    const { content, roots, tag } = await openArchive(unpacked, limits, signal);
+    const images: LoadedImage[] = [];
+    for (const root of roots) {
+      for (const descriptor of await listImages(content, root, { limits, signal })) {
+        const image = await openImage(content, descriptor, limits, signal);
+        if (image) images.push(image);
+      }
+    }
+    if (images.length === 0)
+      throw new StowageError(
+        'LAYOUT_INVALID',
+        'The archive is an image layout, but lists no image. Save the image anew.',
+      );
+    return { images, tag, isMultiPlatform: images.length > 1, cleanup: unpacked.cleanup };
+  } catch (error) {
+    await unpacked.cleanup();
+    throw error;
+  }
+}
+
+interface OpenedArchive {
+  content: ContentSource;
+  roots: readonly Descriptor[];
+  tag: string | undefined;
+}
+
+/** OCI's documents come first: they name everything by digest, which Docker's `manifest.json` beside them does not. */
+async function openArchive(unpacked: Unpacked, limits: Limits, signal?: AbortSignal): Promise<OpenedArchive> {
+  const { storage } = unpacked;
+  if (await storage.stat('oci-layout')) {
+    const layout = await Layout.open(storage, { limits });
+    const { manifests, annotations } = await layout.index({ signal });
+    // The seed tags a flat list of platforms on the index itself.
+    const tags = [annotations, ...manifests.map((root) => root.annotations)].map(
+      (map) => map?.[annotationKeys.refName],
+    );
+    return { content: layout, roots: manifests, tag: tags.find((tag) => tag !== undefined) };
+  }
+  if (await storage.stat('manifest.json')) return openDockerArchive(unpacked, limits, signal);
+  throw new StowageError(
+    'LAYOUT_INVALID',
+    'The archive holds neither oci-layout nor manifest.json at its top, so it is no image archive. Make one with `podman save`, `skopeo copy … oci-archive:` or `docker save`.',
+  );
+}
+
+async function openImage(
+  content: ContentSource,
+  descriptor: Descriptor,
+  limits: Limits,
+  signal?: AbortSignal,
+): Promise<LoadedImage | undefined> {
+  let image: Image;
+  try {
+    image = await Image.from(content, descriptor, { limits, signal });
+  } catch (error) {
+    if (error instanceof StowageError && error.code === 'MEDIA_TYPE_UNSUPPORTED') return undefined;
+    throw error;
+  }
+  return {
+    image,
+    manifest: image.manifestBytes,
+    manifestDigest: image.descriptor.digest,
+    config: image.configBytes,
+    configDigest: image.manifest.config.digest,
+    layers: image.layers.map((layer) => ({
+      digest: layer.descriptor.digest,
+      size: layer.descriptor.size,
+      mediaType: layer.descriptor.mediaType,
+      getData: () => layer.open(),
+    })),
+    platform: descriptor.platform ?? image.platform,
+    annotations: image.manifest.annotations ?? {},
+  };
+}
