@@ -1,0 +1,119 @@
+/**
+ * A DEFLATE encoder (RFC 1951) whose output is the same in every runtime: it depends on the input and the level, and on
+ * nothing else. Synchronous; it works on one block of input at a time and refers back to the 32 KiB before it.
+ */
+import { StowageError } from '../errors.ts';
+import { BlockWriter } from './deflate/block-writer.ts';
+import { isIncompressible, stretchSize } from './deflate/compressible.ts';
+import { type Effort, lengthShift, longestRun, MatchFinder, runShift } from './deflate/match-finder.ts';
+import { windowSize } from './deflate/symbols.ts';
+
+/** Most bytes of one block of input. Part of the output's format: other blocks, other bytes. */
+export const blockSize: number = 1024 * 1024;
+
+/** Bytes before a block that it may refer back to. */
+export const dictionarySize: number = windowSize;
+
+/** The level where none is given. */
+export const defaultLevel = 6;
+
+/** Compresses blocks of input at one level. Holds about 4 MiB of scratch memory, whatever the input. */
+export class DeflateEncoder {
+  private readonly effort: Effort | undefined;
+  private readonly finder = new MatchFinder(blockSize);
+  private readonly writer = new BlockWriter(blockSize + 4096);
+
+  /**
+   * `level` from 0 (stored only) to 9 (smallest).
+   *
+   * @throws `ARGUMENT_INVALID` for any other level.
+   */
+  constructor(level: number = defaultLevel) {
+    checkLevel(level);
+    this.effort = efforts[level];
+  }
+
+  /**
+   * The compressed form of `input[start, end)`, at most `blockSize` bytes, after up to 32 KiB before `start`: whole
+   * DEFLATE blocks that end on a byte boundary, and with the last block of the stream where `final`. The result is
+   * valid until the next call.
+   */
+  encode(input: Uint8Array, start: number, end: number, final: boolean): Uint8Array {
+    const { writer, finder, effort } = this;
+    writer.reset();
+    if (effort === undefined) {
+      writer.stored(input, start, end, final);
+      return writer.output.subarray(0, writer.length);
+    }
+    const view = new DataView(input.buffer, input.byteOffset, input.byteLength);
+    let primed = false;
+    let aligned = true;
+    for (let at = start; at < end; ) {
+      const stored = isIncompressible(input, view, at, Math.min(at + stretchSize, end));
+      let stop = Math.min(at + stretchSize, end);
+      while (stop < end && isIncompressible(input, view, stop, Math.min(stop + stretchSize, end)) === stored) {
+        stop = Math.min(stop + stretchSize, end);
+      }
+      const last = final && stop === end;
+      if (stored) {
+        writer.stored(input, at, stop, last);
+      } else {
+        if (!primed) {
+          finder.reset();
+          finder.prime(view, Math.max(0, start - windowSize), start, end);
+          primed = true;
+        }
+        const count = finder.search(view, at, stop, 0, effort);
+        this.write(input, at, stop, count, last);
+      }
+      aligned = stored;
+      at = stop;
+    }
+    if (final) {
+      if (start === end) writer.stored(input, end, end, true);
+      writer.align();
+    } else if (!aligned) writer.stored(input, end, end, false);
+    return writer.output.subarray(0, writer.length);
+  }
+
+  private write(input: Uint8Array, from: number, to: number, count: number, final: boolean): void {
+    const { tokens } = this.finder;
+    let first = 0;
+    let start = from;
+    while (first < count) {
+      const last = Math.min(first + 16384, count);
+      let at = start;
+      for (let index = first; index < last; index++) {
+        const token = tokens[index]!;
+        at += token >>> runShift;
+        if (token & 0xffff) at += ((token >>> lengthShift) & longestRun) + 3;
+      }
+      this.writer.compressed(input, start, at, tokens, first, last, final && at === to);
+      first = last;
+      start = at;
+    }
+  }
+}
+
+/** @throws `ARGUMENT_INVALID` for what is no compression level. */
+export function checkLevel(level: number): void {
+  if (Number.isInteger(level) && level >= 0 && level <= 9) return;
+  throw new StowageError(
+    'ARGUMENT_INVALID',
+    `level ${String(level)}: not a compression level. Give a whole number from 0 (stored) to 9 (smallest), or leave it out.`,
+    { field: 'level', actual: level },
+  );
+}
+
+const efforts: readonly (Effort | undefined)[] = [
+  undefined,
+  { chain: 1, nice: 16, lazy: 0, good: 0, skip: 5 },
+  { chain: 4, nice: 16, lazy: 0, good: 0, skip: 6 },
+  { chain: 4, nice: 16, lazy: 6, good: 4, skip: 6 },
+  { chain: 8, nice: 32, lazy: 8, good: 8, skip: 7 },
+  { chain: 16, nice: 64, lazy: 16, good: 8, skip: 8 },
+  { chain: 24, nice: 128, lazy: 32, good: 8, skip: 8 },
+  { chain: 48, nice: 128, lazy: 64, good: 16, skip: 9 },
+  { chain: 128, nice: 258, lazy: 128, good: 32, skip: 10 },
+  { chain: 512, nice: 258, lazy: 258, good: 64, skip: 12 },
+];

@@ -1,0 +1,342 @@
+/** DEFLATE blocks (RFC 1951, section 3.2.3): tokens in, bits out, each block in the cheapest of its three forms. */
+import { setCanonicalCodes, setCodeLengths } from './huffman.ts';
+import { lengthShift, runShift } from './match-finder.ts';
+import {
+  codeLengthOrder,
+  distanceBases,
+  distanceExtraBits,
+  distanceSlots,
+  distanceSymbols,
+  endOfBlock,
+  lengthBases,
+  lengthExtraBits,
+  lengthSlots,
+  literalSymbols,
+  storedMaximum,
+} from './symbols.ts';
+
+/**
+ * Longest codes that are given out, in bits. The format allows 15; these keep a length with its extra bits, and a
+ * distance with its, within 25 bits, so that either fits the 32-bit buffer beside up to 7 bits that wait there.
+ */
+const literalLimit = 15;
+const distanceLimit = 11;
+const codeLengthLimit = 7;
+
+/** Literals and lengths of the fixed codes, with the two that no block may use. */
+const fixedSymbols = 288;
+
+/** Writes blocks one behind the other into an output buffer of its own. */
+export class BlockWriter {
+  /** Grows to what a call needs; the first `length` bytes are written. */
+  output: Uint8Array;
+  length = 0;
+  private view: DataView;
+  private bits = 0;
+  private bitCount = 0;
+
+  private readonly literalFrequencies = new Uint32Array(literalSymbols);
+  private readonly distanceFrequencies = new Uint32Array(distanceSymbols);
+  private readonly literalLengths = new Uint8Array(fixedSymbols + distanceSymbols);
+  private readonly distanceLengths = new Uint8Array(distanceSymbols);
+  private readonly literalCodes = new Uint16Array(fixedSymbols);
+  private readonly distanceCodes = new Uint16Array(distanceSymbols);
+  /** Code and length of each literal as one number: the code, and its length from bit 16 on. */
+  private readonly literalEntries = new Uint32Array(257);
+  /** Code and extra bits of each match length less 3, and from bit 24 on their number. */
+  private readonly lengthEntries = new Uint32Array(256);
+  private readonly distanceEntries = new Uint32Array(distanceSymbols);
+
+  private readonly codeLengthFrequencies = new Uint32Array(19);
+  private readonly codeLengthLengths = new Uint8Array(19);
+  private readonly codeLengthCodes = new Uint16Array(19);
+  /** The code lengths of a block, run-length coded: symbol, and extra bits from bit 8 on. */
+  private readonly codeLengthRuns = new Uint16Array(literalSymbols + distanceSymbols);
+
+  constructor(bytes: number) {
+    this.output = new Uint8Array(bytes);
+    this.view = new DataView(this.output.buffer);
+  }
+
+  /** Starts anew, at the first byte of the output. */
+  reset(): void {
+    this.length = 0;
+    this.bits = 0;
+    this.bitCount = 0;
+  }
+
+  /** Stored blocks for `[from, to)`; the output is byte-aligned then. With nothing to store, one empty block. */
+  stored(input: Uint8Array, from: number, to: number, final: boolean): void {
+    let at = from;
+    do {
+      const size = Math.min(storedMaximum, to - at);
+      this.put(final && at + size === to ? 1 : 0, 3);
+      this.align();
+      const { output } = this;
+      let { length } = this;
+      output[length++] = size & 255;
+      output[length++] = size >> 8;
+      output[length++] = ~size & 255;
+      output[length++] = (~size >> 8) & 255;
+      output.set(input.subarray(at, at + size), length);
+      this.length = length + size;
+      at += size;
+    } while (at < to);
+  }
+
+  /** One block for the tokens `[first, last)`, which stand for the input from `from` to `to`. */
+  compressed(
+    input: Uint8Array,
+    from: number,
+    to: number,
+    tokens: Uint32Array,
+    first: number,
+    last: number,
+    final: boolean,
+  ): void {
+    this.count(input, from, tokens, first, last);
+    this.literalLengths.fill(0);
+    setCodeLengths(this.literalFrequencies, literalSymbols, literalLimit, this.literalLengths);
+    setCodeLengths(this.distanceFrequencies, distanceSymbols, distanceLimit, this.distanceLengths);
+    const header = this.planHeader();
+
+    const extra = this.extraBits();
+    const dynamicBits =
+      header.bits +
+      extra +
+      totalBits(this.literalFrequencies, this.literalLengths, literalSymbols) +
+      totalBits(this.distanceFrequencies, this.distanceLengths, distanceSymbols);
+    const fixedBits = extra + this.fixedBits();
+    const storedBits = (to - from) * 8 + Math.ceil((to - from) / storedMaximum) * 40;
+    if (storedBits <= Math.min(dynamicBits, fixedBits)) {
+      this.stored(input, from, to, final);
+      return;
+    }
+    if (fixedBits <= dynamicBits) {
+      this.put((final ? 1 : 0) | (1 << 1), 3);
+      setFixedLengths(this.literalLengths, this.distanceLengths);
+    } else {
+      this.put((final ? 1 : 0) | (2 << 1), 3);
+      this.writeHeader(header);
+    }
+    this.setEntries();
+    this.write(input, from, tokens, first, last);
+  }
+
+  /** Fills the last byte with zeros. */
+  align(): void {
+    while (this.bitCount > 0) {
+      this.output[this.length++] = this.bits & 255;
+      this.bits >>>= 8;
+      this.bitCount = Math.max(0, this.bitCount - 8);
+    }
+    this.bits = 0;
+  }
+
+  private put(bits: number, count: number): void {
+    this.bits |= bits << this.bitCount;
+    this.bitCount += count;
+    while (this.bitCount >= 8) {
+      this.output[this.length++] = this.bits & 255;
+      this.bits >>>= 8;
+      this.bitCount -= 8;
+    }
+  }
+
+  private count(input: Uint8Array, from: number, tokens: Uint32Array, first: number, last: number): void {
+    const { literalFrequencies, distanceFrequencies } = this;
+    literalFrequencies.fill(0);
+    distanceFrequencies.fill(0);
+    literalFrequencies[endOfBlock] = 1;
+    let at = from;
+    for (let index = first; index < last; index++) {
+      const token = tokens[index]!;
+      for (const end = at + (token >>> runShift); at < end; at++) {
+        const byte = input[at]!;
+        literalFrequencies[byte] = literalFrequencies[byte]! + 1;
+      }
+      const distance = (token & 0xffff) - 1;
+      if (distance < 0) continue;
+      const length = (token >>> lengthShift) & 255;
+      const lengthSymbol = 257 + lengthSlots[length]!;
+      literalFrequencies[lengthSymbol] = literalFrequencies[lengthSymbol]! + 1;
+      const slot = distanceSlots[distance < 256 ? distance : 256 + (distance >> 7)]!;
+      distanceFrequencies[slot] = distanceFrequencies[slot]! + 1;
+      at += length + 3;
+    }
+  }
+
+  private extraBits(): number {
+    let bits = 0;
+    for (let slot = 0; slot < 29; slot++) bits += this.literalFrequencies[257 + slot]! * lengthExtraBits[slot]!;
+    for (let slot = 0; slot < 30; slot++) bits += this.distanceFrequencies[slot]! * distanceExtraBits[slot]!;
+    return bits;
+  }
+
+  private fixedBits(): number {
+    let bits = 3;
+    for (let symbol = 0; symbol < literalSymbols; symbol++) {
+      bits += this.literalFrequencies[symbol]! * fixedLength(symbol);
+    }
+    for (let slot = 0; slot < 30; slot++) bits += this.distanceFrequencies[slot]! * 5;
+    return bits;
+  }
+
+  private planHeader(): { literals: number; distances: number; codeLengths: number; runs: number; bits: number } {
+    let literals = literalSymbols;
+    while (literals > 257 && this.literalLengths[literals - 1] === 0) literals--;
+    let distances = distanceSymbols;
+    while (distances > 1 && this.distanceLengths[distances - 1] === 0) distances--;
+    // Both alphabets are sent as one sequence; the room behind the literals' lengths is unused by them.
+    const all = this.literalLengths;
+    all.set(this.distanceLengths.subarray(0, distances), literals);
+    const total = literals + distances;
+
+    const { codeLengthFrequencies: frequencies, codeLengthRuns } = this;
+    frequencies.fill(0);
+    let runs = 0;
+    const add = (symbol: number, extra: number): void => {
+      frequencies[symbol] = frequencies[symbol]! + 1;
+      codeLengthRuns[runs++] = symbol | (extra << 8);
+    };
+    for (let at = 0; at < total; ) {
+      const value = all[at]!;
+      let end = at + 1;
+      while (end < total && all[end] === value) end++;
+      let repeats = end - at;
+      at = end;
+      if (value === 0) {
+        for (; repeats >= 11; repeats -= Math.min(repeats, 138)) add(18, Math.min(repeats, 138) - 11);
+        if (repeats >= 3) {
+          add(17, repeats - 3);
+          repeats = 0;
+        }
+      } else {
+        add(value, 0);
+        repeats--;
+        for (; repeats >= 3; repeats -= Math.min(repeats, 6)) add(16, Math.min(repeats, 6) - 3);
+      }
+      for (; repeats > 0; repeats--) add(value, 0);
+    }
+    all.fill(0, literals, total);
+
+    setCodeLengths(frequencies, 19, codeLengthLimit, this.codeLengthLengths);
+    let codeLengths = 19;
+    while (codeLengths > 4 && this.codeLengthLengths[codeLengthOrder[codeLengths - 1]!] === 0) codeLengths--;
+    const bits =
+      3 +
+      14 +
+      3 * codeLengths +
+      totalBits(frequencies, this.codeLengthLengths, 19) +
+      frequencies[16]! * 2 +
+      frequencies[17]! * 3 +
+      frequencies[18]! * 7;
+    return { literals, distances, codeLengths, runs, bits };
+  }
+
+  private writeHeader(header: { literals: number; distances: number; codeLengths: number; runs: number }): void {
+    this.put(header.literals - 257, 5);
+    this.put(header.distances - 1, 5);
+    this.put(header.codeLengths - 4, 4);
+    for (let index = 0; index < header.codeLengths; index++) {
+      this.put(this.codeLengthLengths[codeLengthOrder[index]!]!, 3);
+    }
+    setCanonicalCodes(this.codeLengthLengths, 19, this.codeLengthCodes);
+    for (let index = 0; index < header.runs; index++) {
+      const symbol = this.codeLengthRuns[index]! & 255;
+      this.put(this.codeLengthCodes[symbol]!, this.codeLengthLengths[symbol]!);
+      if (symbol >= 16) this.put(this.codeLengthRuns[index]! >> 8, symbol === 16 ? 2 : symbol === 17 ? 3 : 7);
+    }
+  }
+
+  /** Puts codes, lengths and extra bits together into one number per literal, match length and distance symbol. */
+  private setEntries(): void {
+    const { literalLengths, literalCodes, distanceLengths, distanceCodes } = this;
+    setCanonicalCodes(literalLengths, fixedSymbols, literalCodes);
+    setCanonicalCodes(distanceLengths, distanceSymbols, distanceCodes);
+    for (let symbol = 0; symbol <= endOfBlock; symbol++) {
+      this.literalEntries[symbol] = literalCodes[symbol]! | (literalLengths[symbol]! << 16);
+    }
+    for (let length = 0; length < 256; length++) {
+      const slot = lengthSlots[length]!;
+      const codeLength = literalLengths[257 + slot]!;
+      const extra = length + 3 - lengthBases[slot]!;
+      const count = codeLength + lengthExtraBits[slot]!;
+      this.lengthEntries[length] = literalCodes[257 + slot]! | (extra << codeLength) | (count << 24);
+    }
+    for (let slot = 0; slot < distanceSymbols; slot++) {
+      this.distanceEntries[slot] = distanceCodes[slot]! | (distanceLengths[slot]! << 16);
+    }
+  }
+
+  private write(input: Uint8Array, from: number, tokens: Uint32Array, first: number, last: number): void {
+    const { view, literalEntries, lengthEntries, distanceEntries } = this;
+    let { length: out, bits, bitCount } = this;
+    let at = from;
+    for (let index = first; index < last; index++) {
+      const token = tokens[index]!;
+      for (const end = at + (token >>> runShift); at < end; at++) {
+        const entry = literalEntries[input[at]!]!;
+        bits |= (entry & 0xffff) << bitCount;
+        bitCount += entry >>> 16;
+        if (bitCount >= 16) {
+          view.setUint16(out, bits, true);
+          out += 2;
+          bits >>>= 16;
+          bitCount -= 16;
+        }
+      }
+      const distance = (token & 0xffff) - 1;
+      if (distance < 0) continue;
+      // Up to 15 bits wait here: empty whole bytes before 20 bits of length come in, and again before 24 of distance.
+      if (bitCount >= 8) {
+        view.setUint8(out++, bits);
+        bits >>>= 8;
+        bitCount -= 8;
+      }
+      const length = (token >>> lengthShift) & 255;
+      at += length + 3;
+      const lengthEntry = lengthEntries[length]!;
+      bits |= (lengthEntry & 0xffffff) << bitCount;
+      bitCount += lengthEntry >>> 24;
+      view.setInt32(out, bits, true);
+      out += bitCount >> 3;
+      bits >>>= bitCount & 24;
+      bitCount &= 7;
+      const slot = distanceSlots[distance < 256 ? distance : 256 + (distance >> 7)]!;
+      const distanceEntry = distanceEntries[slot]!;
+      bits |= (distanceEntry & 0xffff) << bitCount;
+      bitCount += distanceEntry >>> 16;
+      bits |= (distance - distanceBases[slot]!) << bitCount;
+      bitCount += distanceExtraBits[slot]!;
+      if (bitCount >= 16) {
+        view.setUint16(out, bits, true);
+        out += 2;
+        bits >>>= 16;
+        bitCount -= 16;
+      }
+    }
+    this.length = out;
+    this.bits = bits;
+    this.bitCount = bitCount;
+    this.put(0, 0);
+    const entry = literalEntries[endOfBlock]!;
+    this.put(entry & 0xffff, entry >>> 16);
+  }
+}
+
+function totalBits(frequencies: Uint32Array, lengths: Uint8Array, count: number): number {
+  let bits = 0;
+  for (let symbol = 0; symbol < count; symbol++) bits += frequencies[symbol]! * lengths[symbol]!;
+  return bits;
+}
+
+function fixedLength(symbol: number): number {
+  return symbol < 144 ? 8 : symbol < 256 ? 9 : symbol < 280 ? 7 : 8;
+}
+
+/** The codes of section 3.2.6. The two length symbols that never occur still take their place among the codes. */
+function setFixedLengths(literalLengths: Uint8Array, distanceLengths: Uint8Array): void {
+  for (let symbol = 0; symbol < fixedSymbols; symbol++) literalLengths[symbol] = fixedLength(symbol);
+  distanceLengths.fill(5);
+}

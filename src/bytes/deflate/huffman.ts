@@ -1,0 +1,111 @@
+/** Huffman codes for DEFLATE (RFC 1951, section 3.2.2): lengths from frequencies under a limit, and the canonical codes of lengths. */
+
+/** Most symbols that one of DEFLATE's alphabets has: literals and lengths. */
+const maximumSymbols = 288;
+
+/** The longest code that any alphabet of DEFLATE may have, in bits. */
+const maximumLength = 15;
+
+const keys = new Int32Array(maximumSymbols);
+const weights = new Int32Array(maximumSymbols);
+const parents = new Int32Array(maximumSymbols);
+const depths = new Int32Array(maximumSymbols);
+const lengthCounts = new Int32Array(maximumLength + 2);
+const nextCodes = new Int32Array(maximumLength + 2);
+
+/**
+ * Sets `lengths[symbol]` to the code length of each of the first `count` symbols, 0 for one that does not occur. No
+ * length passes `limit`. At least two symbols always get a code: some readers refuse a code that is not complete.
+ */
+export function setCodeLengths(frequencies: Uint32Array, count: number, limit: number, lengths: Uint8Array): void {
+  let used = 0;
+  for (let symbol = 0; symbol < count; symbol++) {
+    lengths[symbol] = 0;
+    const frequency = frequencies[symbol]!;
+    // A block has fewer than 2^21 symbols, so that frequency and symbol fit one number, and plain numeric order sorts both.
+    if (frequency > 0) keys[used++] = (frequency << 9) | symbol;
+  }
+  if (used < 2) {
+    const only = used === 1 ? keys[0]! & 511 : 0;
+    lengths[only] = 1;
+    lengths[only === 0 ? 1 : 0] = 1;
+    return;
+  }
+  keys.subarray(0, used).sort();
+  setDepths(used);
+
+  lengthCounts.fill(0);
+  let excess = 0;
+  for (let leaf = 0; leaf < used; leaf++) {
+    const length = Math.min(depths[leaf]!, limit);
+    lengthCounts[length] = lengthCounts[length]! + 1;
+    excess += 1 << (limit - length);
+  }
+  // Codes cut to the limit take more room than there is. Each step makes a shorter code longer by one and puts one of
+  // the longest beside it, which gives back one code of the longest length.
+  for (excess -= 1 << limit; excess > 0; excess--) {
+    let length = limit - 1;
+    while (lengthCounts[length] === 0) length--;
+    lengthCounts[length] = lengthCounts[length]! - 1;
+    lengthCounts[length + 1] = lengthCounts[length + 1]! + 2;
+    lengthCounts[limit] = lengthCounts[limit]! - 1;
+  }
+  let leaf = 0;
+  for (let length = limit; length > 0; length--) {
+    for (let left = lengthCounts[length]!; left > 0; left--) lengths[keys[leaf++]! & 511] = length;
+  }
+}
+
+/** Sets `codes[symbol]` to the canonical code of each of the first `count` symbols, its bits in the order in which they are sent. */
+export function setCanonicalCodes(lengths: Uint8Array, count: number, codes: Uint16Array): void {
+  lengthCounts.fill(0);
+  for (let symbol = 0; symbol < count; symbol++) {
+    const length = lengths[symbol]!;
+    lengthCounts[length] = lengthCounts[length]! + 1;
+  }
+  lengthCounts[0] = 0;
+  let code = 0;
+  for (let length = 1; length <= maximumLength; length++) {
+    code = (code + lengthCounts[length - 1]!) << 1;
+    nextCodes[length] = code;
+  }
+  for (let symbol = 0; symbol < count; symbol++) {
+    const length = lengths[symbol]!;
+    if (length === 0) continue;
+    const next = nextCodes[length]!;
+    nextCodes[length] = next + 1;
+    codes[symbol] = reverseBits(next, length);
+  }
+}
+
+function reverseBits(code: number, length: number): number {
+  let bits = ((code & 0x5555) << 1) | ((code >> 1) & 0x5555);
+  bits = ((bits & 0x3333) << 2) | ((bits >> 2) & 0x3333);
+  bits = ((bits & 0x0f0f) << 4) | ((bits >> 4) & 0x0f0f);
+  bits = ((bits & 0x00ff) << 8) | ((bits >> 8) & 0x00ff);
+  return bits >> (16 - length);
+}
+
+/** Builds the tree over the sorted `keys` and sets `depths` of the leaves, in the same order: the two queues are the leaves and the nodes made. */
+function setDepths(leaves: number): void {
+  let leaf = 0;
+  let node = 0;
+  const nodes = leaves - 1;
+  for (let made = 0; made < nodes; made++) {
+    let weight = 0;
+    for (let child = 0; child < 2; child++) {
+      if (leaf < leaves && (node >= made || keys[leaf]! >> 9 <= weights[node]!)) {
+        weight += keys[leaf]! >> 9;
+        // A leaf's depth is the depth of its parent and one more: kept until the parents' depths are known.
+        depths[leaf++] = made;
+      } else {
+        weight += weights[node]!;
+        parents[node++] = made;
+      }
+    }
+    weights[made] = weight;
+  }
+  parents[nodes - 1] = 0;
+  for (let index = nodes - 2; index >= 0; index--) parents[index] = parents[parents[index]!]! + 1;
+  for (let index = 0; index < leaves; index++) depths[index] = parents[depths[index]!]! + 1;
+}
