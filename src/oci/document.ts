@@ -1,56 +1,77 @@
-/** What manifests and indexes share: how they are read, and that the one is never taken for the other. */
-import { StowageError } from '../errors.ts';
+/** How every document is read and written, and how manifests and indexes are never taken for one another. */
+import type { ErrorCode } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { type Check, isObject, type Refuse, show } from './check.ts';
+import { type Check, object, type Refuse, refusal } from './check.ts';
+import { parseJson, serializeJson } from './json.ts';
 import { bareMediaType, isIndex, isManifest } from './media-types.ts';
 
-export interface DocumentOptions {
-  /** The document's name in errors, such as `manifest sha256:…`. Default: what it is. */
+export interface ReadOptions {
+  /** The document's name in errors, such as `config sha256:…`. Default: what it is. */
   what?: string;
   /** `jsonBytes` bounds the document (default 4 MiB). */
   limits?: Partial<Limits>;
-  /** What the descriptor or the registry says that it is; a document that says otherwise is refused. */
+}
+
+export interface DocumentOptions extends ReadOptions {
+  /** What the descriptor or the registry says that the document is; one that says otherwise is refused. */
   mediaType?: string;
+}
+
+/** One sort of document: its name and error code, its fields, and what its fields cannot say alone. */
+export interface DocumentKind<T> {
+  name: string;
+  code: ErrorCode;
+  fields: Check<T>;
+  rule?: (value: unknown, refuse: Refuse, mediaType?: string) => void;
+}
+
+/** A document from its bytes or text, every field checked. */
+export function readDocument<T>(bytes: Uint8Array | string, kind: DocumentKind<T>, options: DocumentOptions = {}): T {
+  const { what = kind.name, limits, mediaType } = options;
+  return checkDocument(parseJson(bytes, { what, limits }), kind, what, mediaType);
+}
+
+/** Compact JSON in the specification's key order; what `readDocument` would refuse is not written. */
+export function writeDocument<T>(value: T, kind: DocumentKind<T>): Uint8Array {
+  return serializeJson(checkDocument(value, kind));
+}
+
+/** The value in the specification's key order. */
+export function checkDocument<T>(value: unknown, kind: DocumentKind<T>, what = kind.name, mediaType?: string): T {
+  const refuse = refusal(kind.code, what);
+  kind.rule?.(value, refuse, mediaType);
+  return kind.fields(value, '', refuse);
 }
 
 /**
  * Refuses Docker's schema 1, documents that could be read as both manifest and index (manifests that change their
  * meaning with the reader have been an attack on signatures), and media types that disagree.
  */
-export function checkKind(
-  value: unknown,
-  kind: 'manifest' | 'index',
-  { what, refuse, expected }: { what: string; refuse: Refuse; expected: string | undefined },
-): void {
-  if (!isObject(value)) throw refuse('', 'an object', value);
-  const type = value.mediaType;
-  const unsupported = (problem: string, mediaType: unknown): StowageError =>
-    new StowageError('MEDIA_TYPE_UNSUPPORTED', `${what}: ${problem}.`, { what, mediaType });
-  if (
-    value.schemaVersion === 1 ||
-    value.fsLayers !== undefined ||
-    /\.docker\.[a-z.]+\.v1\+/.test(bareMediaType(type))
-  ) {
-    throw unsupported(
-      'Docker image manifest schema 1 is obsolete and not read; push the image anew with a current engine',
-      type,
-    );
-  }
-  for (const key of kind === 'manifest' ? ['manifests'] : ['config', 'layers']) {
-    if (value[key] !== undefined)
-      throw refuse(key, `absent from an image ${kind} (this is another kind of document, or poses as two)`, value[key]);
-  }
-  const [isOwn, isOther] = kind === 'manifest' ? [isManifest, isIndex] : [isIndex, isManifest];
-  for (const given of [expected, type]) {
-    if (typeof given !== 'string' || isOwn(given)) continue;
-    if (isOther(given)) throw refuse('mediaType', `that of an image ${kind}`, given);
-    throw unsupported(`${show(given)} is not the media type of an image ${kind}`, given);
-  }
-  if (expected !== undefined && typeof type === 'string' && bareMediaType(type) !== bareMediaType(expected))
-    throw refuse('mediaType', `${expected}, as its descriptor says`, type);
+export function refuseOtherThan(name: 'manifest' | 'index'): Required<DocumentKind<unknown>>['rule'] {
+  const [isOwn, isOther, foreign] =
+    name === 'index' ? [isIndex, isManifest, ['config', 'layers']] : [isManifest, isIndex, ['manifests']];
+  return (value, refuse, expected) => {
+    const document = object(value, '', refuse);
+    const own = document.mediaType;
+    if (document.schemaVersion === 1 || document.fsLayers)
+      throw refuse(
+        'schemaVersion',
+        "2 (push Docker's schema 1 anew)",
+        document.schemaVersion,
+        'MEDIA_TYPE_UNSUPPORTED',
+      );
+    for (const key of foreign)
+      if (document[key] !== undefined) throw refuse(key, `absent from an image ${name}`, document[key]);
+    for (const given of [expected, own]) {
+      if (typeof given === 'string' && !isOwn(given))
+        throw refuse(
+          'mediaType',
+          `that of an image ${name}`,
+          given,
+          isOther(given) ? undefined : 'MEDIA_TYPE_UNSUPPORTED',
+        );
+    }
+    if (expected && own && bareMediaType(expected) !== bareMediaType(own))
+      throw refuse('mediaType', `${expected}, as was announced`, own);
+  };
 }
-
-export const two: Check<2> = (value, field, refuse) => {
-  if (value !== 2) throw refuse(field, '2', value);
-  return value;
-};

@@ -1,9 +1,8 @@
 /** Image configurations, how a container of an image is run and what it was made of: image-spec's config.md. */
-import type { Limits } from '../limits.ts';
 import { annotations } from './annotations.ts';
-import { boolean, type Check, dateTime, integer, list, map, object, record, refusal, scalar, string } from './check.ts';
+import { boolean, dateTime, integer, list, map, object, record, scalar, string } from './check.ts';
 import { type Digest, digest } from './digest.ts';
-import { parseJson, serializeJson } from './json.ts';
+import { type DocumentKind, type ReadOptions, readDocument, writeDocument } from './document.ts';
 import { type Platform, platformShape } from './platform.ts';
 
 /** The document. Where the specification lets an optional field be null, `parseImageConfig` leaves it out. */
@@ -65,53 +64,53 @@ export interface History {
  *
  * @throws `JSON_INVALID`, `LIMIT_EXCEEDED`; `CONFIG_INVALID` naming the field, such as `rootfs.diff_ids[0]`.
  */
-export function parseImageConfig(
-  bytes: Uint8Array | string,
-  options: { what?: string; limits?: Partial<Limits> } = {},
-): ImageConfig {
-  const what = options.what ?? 'image config';
-  return fields(parseJson(bytes, { what, limits: options.limits }), '', refusal('CONFIG_INVALID', what));
+export function parseImageConfig(bytes: Uint8Array | string, options?: ReadOptions): ImageConfig {
+  return readDocument(bytes, kind, options);
 }
 
 /** Checks as `parseImageConfig` does, and writes compact JSON in the key order of the specification's example. */
 export function serializeImageConfig(config: ImageConfig): Uint8Array {
-  return serializeJson(fields(config, '', refusal('CONFIG_INVALID', 'image config')));
+  return writeDocument(config, kind);
 }
 
 const strings = list(string);
 const set = map(object);
 
-const fields: Check<ImageConfig> = record(
-  {
-    created: dateTime,
-    author: string,
-    ...platformShape,
-    config: record(
-      {
-        User: string,
-        ExposedPorts: set,
-        Env: strings,
-        Entrypoint: strings,
-        Cmd: strings,
-        Volumes: set,
-        WorkingDir: string,
-        Labels: annotations,
-        StopSignal: string,
-        ArgsEscaped: boolean,
-        Memory: integer,
-        MemorySwap: integer,
-        CpuShares: integer,
-        Healthcheck: object,
-      },
-      [],
-    ),
-    rootfs: record({ diff_ids: list(digest), type: scalar('"layers"', (value) => value === 'layers') }, [
-      'type',
-      'diff_ids',
-    ]),
-    history: list(
-      record({ created: dateTime, author: string, created_by: string, comment: string, empty_layer: boolean }, []),
-    ),
-  },
-  ['architecture', 'os', 'rootfs'],
-);
+const kind: DocumentKind<ImageConfig> = {
+  name: 'image config',
+  code: 'CONFIG_INVALID',
+  fields: record(
+    {
+      created: dateTime,
+      author: string,
+      ...platformShape,
+      config: record(
+        {
+          User: string,
+          ExposedPorts: set,
+          Env: strings,
+          Entrypoint: strings,
+          Cmd: strings,
+          Volumes: set,
+          WorkingDir: string,
+          Labels: annotations,
+          StopSignal: string,
+          ArgsEscaped: boolean,
+          Memory: integer,
+          MemorySwap: integer,
+          CpuShares: integer,
+          Healthcheck: object,
+        },
+        [],
+      ),
+      rootfs: record({ diff_ids: list(digest), type: scalar('layers', (value) => value === 'layers') }, [
+        'type',
+        'diff_ids',
+      ]),
+      history: list(
+        record({ created: dateTime, author: string, created_by: string, comment: string, empty_layer: boolean }, []),
+      ),
+    },
+    ['architecture', 'os', 'rootfs'],
+  ),
+};

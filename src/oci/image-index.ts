@@ -1,10 +1,16 @@
 /** Image indexes, lists of manifests by platform and of anything else: image-spec's image-index.md. */
 import { annotations } from './annotations.ts';
-import { type Check, list, mediaType, record, refusal } from './check.ts';
+import { list, mediaType, record, schemaVersion } from './check.ts';
 import { type Descriptor, descriptor, indexDescriptor } from './descriptor.ts';
 import type { Digest } from './digest.ts';
-import { checkKind, type DocumentOptions, two } from './document.ts';
-import { parseJson, serializeJson } from './json.ts';
+import {
+  checkDocument,
+  type DocumentKind,
+  type DocumentOptions,
+  readDocument,
+  refuseOtherThan,
+  writeDocument,
+} from './document.ts';
 import { mediaTypes } from './media-types.ts';
 import { matchesPlatform, type Platform } from './platform.ts';
 
@@ -42,17 +48,21 @@ export const imageIndex: {
   readonly matchesPlatform: typeof matchesPlatform;
   readonly mediaType: typeof mediaTypes.index;
 } = {
-  create(items) {
-    const manifests = Array.from(items, (item) => {
-      const { ...fields } = Array.isArray(item) ? { platform: item[0], digest: item[1], size: item[2] } : item;
-      return { mediaType: mediaTypes.manifest, ...fields };
-    });
-    return checkIndex({ schemaVersion: 2, mediaType: mediaTypes.index, manifests }, 'index');
-  },
-  parse(json, options = {}) {
-    const what = options.what ?? 'index';
-    return checkIndex(parseJson(json, { what, limits: options.limits }), what, options.mediaType);
-  },
+  create: (items) =>
+    checkDocument(
+      {
+        schemaVersion: 2,
+        mediaType: mediaTypes.index,
+        manifests: Array.from(items, (item) => {
+          return {
+            mediaType: mediaTypes.manifest,
+            ...(isTuple(item) ? { platform: item[0], digest: item[1], size: item[2] } : item),
+          };
+        }),
+      },
+      kind,
+    ),
+  parse: (json, options) => readDocument(json, kind, options),
   toJson: (index) => new TextDecoder().decode(serializeIndex(index)),
   selectManifest: (index, target) =>
     index.manifests.find(({ platform }) => platform && platform.os !== 'unknown' && matchesPlatform(platform, target)),
@@ -62,23 +72,26 @@ export const imageIndex: {
 
 /** Checks as `imageIndex.parse` does, and writes compact JSON in the key order of the specification's examples. */
 export function serializeIndex(index: ImageIndex): Uint8Array {
-  return serializeJson(checkIndex(index, 'index'));
+  return writeDocument(index, kind);
 }
 
-const fields: Check<ImageIndex> = record(
-  {
-    schemaVersion: two,
-    mediaType,
-    artifactType: mediaType,
-    manifests: list(indexDescriptor),
-    subject: descriptor,
-    annotations,
-  },
-  ['schemaVersion', 'manifests'],
-);
+const kind: DocumentKind<ImageIndex> = {
+  name: 'index',
+  code: 'INDEX_INVALID',
+  fields: record(
+    {
+      schemaVersion,
+      mediaType,
+      artifactType: mediaType,
+      manifests: list(indexDescriptor),
+      subject: descriptor,
+      annotations,
+    },
+    ['schemaVersion', 'manifests'],
+  ),
+  rule: refuseOtherThan('index'),
+};
 
-function checkIndex(value: unknown, what: string, expected?: string): ImageIndex {
-  const refuse = refusal('INDEX_INVALID', what);
-  checkKind(value, 'index', { what, refuse, expected });
-  return fields(value, '', refuse);
+function isTuple(item: ImageIndexItem): item is Extract<ImageIndexItem, readonly unknown[]> {
+  return Array.isArray(item);
 }

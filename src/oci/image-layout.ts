@@ -1,9 +1,8 @@
 /** The parts of image-spec's image-layout.md that are documents: the file `oci-layout`, and the names of its references. */
 
 import { StowageError } from '../errors.ts';
-import type { Limits } from '../limits.ts';
-import { type Check, record, refusal, scalar, show } from './check.ts';
-import { parseJson, serializeJson } from './json.ts';
+import { record, scalar, show } from './check.ts';
+import { type DocumentKind, type ReadOptions, readDocument, writeDocument } from './document.ts';
 
 /** The content of `oci-layout`. */
 export interface LayoutHeader {
@@ -15,17 +14,13 @@ export interface LayoutHeader {
 export const imageLayoutVersion = '1.0.0';
 
 /** Reads the file `oci-layout`. @throws `JSON_INVALID`; `LAYOUT_INVALID` for no version or one that is not 1.0.0. */
-export function parseLayoutHeader(
-  bytes: Uint8Array | string,
-  options: { what?: string; limits?: Partial<Limits> } = {},
-): LayoutHeader {
-  const what = options.what ?? 'oci-layout';
-  return header(parseJson(bytes, { what, limits: options.limits }), '', refusal('LAYOUT_INVALID', what));
+export function parseLayoutHeader(bytes: Uint8Array | string, options?: ReadOptions): LayoutHeader {
+  return readDocument(bytes, kind, options);
 }
 
 /** `{"imageLayoutVersion":"1.0.0"}`, unless a header that was read is given back. */
-export function serializeLayoutHeader(value: LayoutHeader = { imageLayoutVersion }): Uint8Array {
-  return serializeJson(header(value, '', refusal('LAYOUT_INVALID', 'oci-layout')));
+export function serializeLayoutHeader(header: LayoutHeader = { imageLayoutVersion }): Uint8Array {
+  return writeDocument(header, kind);
 }
 
 /** What a value of the annotation `org.opencontainers.image.ref.name` looks like (annotations.md). */
@@ -40,12 +35,15 @@ export function checkRefName(name: string): string {
   if (typeof name === 'string' && name.length <= 4096 && refNameGrammar.test(name)) return name;
   throw new StowageError(
     'REFERENCE_INVALID',
-    `${show(name)} cannot name an image in a layout: write letters and digits, joined by one of - . _ : @ + / or --, at most 4096 characters.`,
+    `${show(name)} cannot name an image in a layout: write letters and digits, joined by one of - . _ : @ + / or --.`,
     { name: show(name) },
   );
 }
 
-const header: Check<LayoutHeader> = record(
-  { imageLayoutVersion: scalar(imageLayoutVersion, (value) => value === imageLayoutVersion) },
-  ['imageLayoutVersion'],
-);
+const kind: DocumentKind<LayoutHeader> = {
+  name: 'oci-layout',
+  code: 'LAYOUT_INVALID',
+  fields: record({ imageLayoutVersion: scalar(imageLayoutVersion, (value) => value === imageLayoutVersion) }, [
+    'imageLayoutVersion',
+  ]),
+};

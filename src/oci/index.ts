@@ -4,7 +4,7 @@ export { defaultLimits, type Limits } from '../limits.ts';
 export { annotationKeys, checkAnnotations } from './annotations.ts';
 export { checkDescriptor, type Descriptor, descriptorData, emptyDescriptor } from './descriptor.ts';
 export { type Digest, type DigestAlgorithm, isDigest, parseDigest } from './digest.ts';
-export type { DocumentOptions } from './document.ts';
+export type { DocumentOptions, ReadOptions } from './document.ts';
 export {
   type ContainerConfig,
   type History,
@@ -42,4 +42,4 @@ export {
   parsePlatforms,
   platform,
 } from './platform.ts';
-export { familiarReference, formatReference, parseReference, type Reference } from './reference.ts';
+export { formatReference, parseReference, type Reference } from './reference.ts';

@@ -32,14 +32,13 @@ export function parseJson(bytes: Uint8Array | string, options: { what: string; l
       throw invalid('its bytes are not UTF-8', {}, cause);
     }
   }
-  if (text.startsWith('\ufeff')) throw invalid('it starts with a byte order mark; remove these 3 bytes', { offset: 0 });
+  if (text.startsWith('\ufeff')) throw invalid('it starts with a byte order mark', { offset: 0 });
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
     const offset = errorOffset(text);
-    const found = offset < text.length ? `unexpected ${JSON.stringify(text[offset])}` : 'unexpected end';
-    throw invalid(`not JSON, ${found} at offset ${offset}`, { offset }, cause);
+    throw invalid(`not JSON from offset ${offset} on`, { offset }, cause);
   }
   const walk = (node: unknown, depth: number): void => {
     if (typeof node !== 'object' || !node) return;
@@ -57,54 +56,41 @@ export function parseJson(bytes: Uint8Array | string, options: { what: string; l
 }
 
 /**
- * Writes a value as UTF-8 JSON without white space or HTML escapes: the keys of `keyOrder` first and in that order, the
- * others after in their own. It orders the outermost object, or each object of an outermost array.
+ * Writes a value as UTF-8 JSON without white space or HTML escapes: its keys of `keyOrder` first and in that order, the
+ * others after in their own. Objects within it keep their order.
  *
  * @throws `JSON_INVALID` what JSON cannot say: a cycle, a bigint, `undefined`.
  */
 export function serializeJson(value: unknown, keyOrder: readonly string[] = []): Uint8Array {
-  const ordered = (node: unknown): unknown =>
-    isObject(node) ? { ...Object.fromEntries(keyOrder.map((key) => [key, undefined])), ...node } : node;
   try {
-    const text: string | undefined = JSON.stringify(Array.isArray(value) ? value.map(ordered) : ordered(value));
-    if (text !== undefined) return new TextEncoder().encode(text);
+    const blank = Object.fromEntries(keyOrder.map((key) => [key, undefined]));
+    return new TextEncoder().encode(JSON.stringify(isObject(value) ? { ...blank, ...value } : value).toString());
   } catch (cause) {
-    throw new StowageError('JSON_INVALID', `The value cannot be written as JSON: ${cause}`, {}, { cause });
+    throw new StowageError('JSON_INVALID', `Not to be written as JSON: ${cause}`, {}, { cause });
   }
-  throw new StowageError('JSON_INVALID', 'The value cannot be written as JSON: it is undefined or a function.');
 }
 
 /** Where the grammar of JSON breaks; the runtimes' own messages often do not say. Called for broken text only. */
 function errorOffset(text: string): number {
   const token =
-    /[{}[\],:]|"(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
-  const space = /[ \t\n\r]*/y;
+    /[ \t\n\r]*([{}[\],:]|"(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)?/y;
   const open: string[] = [];
-  // What may come: v a value, f a first item or `]`, k a key, p a first key or `}`, c a colon, s a comma or the end.
-  let state = 'v';
-  for (let at = 0; ; at = token.lastIndex) {
-    space.lastIndex = at;
-    space.test(text);
-    token.lastIndex = space.lastIndex;
-    const found = token.exec(text)?.[0];
-    const start = space.lastIndex;
-    if (!found) return start;
-    if (found === ']' || found === '}') {
-      if (!(state === 's' || state === (found === ']' ? 'f' : 'p')) || open.pop() !== found) return start;
-      state = 's';
-    } else if (found === ',') {
-      if (state !== 's' || !open.length) return start;
-      state = open.at(-1) === ']' ? 'v' : 'k';
-    } else if (found === ':') {
-      if (state !== 'c') return start;
-      state = 'v';
-    } else if (state === 'k' || state === 'p') {
-      if (found[0] !== '"') return start;
-      state = 'c';
-    } else {
-      if (state !== 'v' && state !== 'f') return start;
-      state = found === '[' ? 'f' : found === '{' ? 'p' : 's';
-      if (state !== 's') open.push(found === '[' ? ']' : '}');
+  const value = '["{0';
+  // The first characters of what may come next; 0 is any number or word.
+  let allowed = value;
+  for (;;) {
+    const found = token.exec(text)![1] ?? '';
+    const kind = /^[^-\w]/.exec(found)?.[0] ?? '0';
+    if (!found || !allowed.includes(kind)) return token.lastIndex - found.length;
+    if (kind === '[' || kind === '{') {
+      open.push(kind === '[' ? ']' : '}');
+      allowed = kind === '[' ? `${value}]` : '"}';
+    } else if (kind === ':') allowed = value;
+    else if (kind === ',') allowed = open.at(-1) === ']' ? value : '"';
+    else if (kind === '"' && !allowed.includes('0')) allowed = ':';
+    else {
+      if (kind === ']' || kind === '}') open.pop();
+      allowed = open.length ? `,${open.at(-1)}` : '';
     }
   }
 }

@@ -1,9 +1,8 @@
 /** Image manifests, the list of an image's configuration and layers: image-spec's manifest.md. */
 import { annotations } from './annotations.ts';
-import { type Check, list, mediaType, record, refusal } from './check.ts';
+import { list, mediaType, record, schemaVersion } from './check.ts';
 import { type Descriptor, descriptor } from './descriptor.ts';
-import { checkKind, type DocumentOptions, two } from './document.ts';
-import { parseJson, serializeJson } from './json.ts';
+import { type DocumentKind, type DocumentOptions, readDocument, refuseOtherThan, writeDocument } from './document.ts';
 import { bareMediaType, mediaTypes } from './media-types.ts';
 
 export interface Manifest {
@@ -27,19 +26,18 @@ export interface Manifest {
  * @throws `JSON_INVALID`, `LIMIT_EXCEEDED`; `MANIFEST_INVALID` naming the field, and for an index; `DESCRIPTOR_INVALID`
  * naming the field, such as `layers[2].size`; `MEDIA_TYPE_UNSUPPORTED` for Docker's schema 1 and other kinds of document.
  */
-export function parseManifest(bytes: Uint8Array | string, options: DocumentOptions = {}): Manifest {
-  const what = options.what ?? 'manifest';
-  return checkManifest(parseJson(bytes, { what, limits: options.limits }), what, options.mediaType);
+export function parseManifest(bytes: Uint8Array | string, options?: DocumentOptions): Manifest {
+  return readDocument(bytes, kind, options);
 }
 
 /** Checks as `parseManifest` does, and writes compact JSON in the key order of the specification's examples. */
 export function serializeManifest(manifest: Manifest): Uint8Array {
-  return serializeJson(checkManifest(manifest, 'manifest'));
+  return writeDocument(manifest, kind);
 }
 
-const fields: Check<Manifest> = record(
+const fields = record<Manifest>(
   {
-    schemaVersion: two,
+    schemaVersion,
     mediaType,
     artifactType: mediaType,
     config: descriptor,
@@ -50,11 +48,14 @@ const fields: Check<Manifest> = record(
   ['schemaVersion', 'config', 'layers'],
 );
 
-function checkManifest(value: unknown, what: string, expected?: string): Manifest {
-  const refuse = refusal('MANIFEST_INVALID', what);
-  checkKind(value, 'manifest', { what, refuse, expected });
-  const manifest = fields(value, '', refuse);
-  if (bareMediaType(manifest.config.mediaType) === mediaTypes.empty && manifest.artifactType === undefined)
-    throw refuse('artifactType', 'given where config is the empty descriptor', undefined);
-  return manifest;
-}
+const kind: DocumentKind<Manifest> = {
+  name: 'manifest',
+  code: 'MANIFEST_INVALID',
+  fields(value, field, refuse) {
+    const manifest = fields(value, field, refuse);
+    if (bareMediaType(manifest.config.mediaType) === mediaTypes.empty && !manifest.artifactType)
+      throw refuse('artifactType', 'given where config is empty', undefined);
+    return manifest;
+  },
+  rule: refuseOtherThan('manifest'),
+};

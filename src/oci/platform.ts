@@ -30,7 +30,7 @@ export function parsePlatform(text: string): Platform {
   if (!parts) {
     throw new StowageError(
       'PLATFORM_INVALID',
-      `${show(text)} is not a platform: write os/architecture or os/architecture/variant, such as linux/arm64 or linux/arm/v7.`,
+      `${show(text)} is not a platform: write os/architecture[/variant], such as linux/arm64.`,
       { platform: show(text) },
     );
   }
@@ -166,39 +166,29 @@ function isSameMachine(have: Platform, want: Platform): boolean {
 
 /** How well one normalised platform suits another; the higher the better, `undefined` where it cannot run. */
 function rankOf(have: Platform, want: Platform): number | undefined {
-  const features = have['os.features'] ?? [];
   if (!isSameMachine(have, want)) return undefined;
   // containerd never asks for win32k: Windows hosts of old did not state it.
-  if (!features.every((feature) => feature === 'win32k' || want['os.features']?.includes(feature))) return undefined;
-  const [build, hostBuild] = [windowsBuild(have), windowsBuild(want)];
-  if (build && hostBuild && !runsOnWindows(build, hostBuild)) return undefined;
-  const rank = build ? build[1] / 65536 : 0;
+  const lacks = (feature: string): boolean => feature !== 'win32k' && !want['os.features']?.includes(feature);
+  if (have['os.features']?.some(lacks)) return undefined;
+  let rank = 0;
+  const [version, hostVersion] = [have, want].map((each) => /^(\d+\.\d+)\.(\d+)/.exec(each['os.version'] ?? ''));
+  if (want.os === 'windows' && version && hostVersion) {
+    const [build, hostBuild] = [+version[2]!, +hostVersion[2]!];
+    // Up to Server 2019 builds must be the same; from 2022 (20348) on, hosts run what is no newer than themselves.
+    if (version[1] !== hostVersion[1] || build > hostBuild || build < Math.min(hostBuild, 20348)) return undefined;
+    rank = build / 1e6;
+  }
   if (have.variant === want.variant) return 1e6 + rank;
-  const [level, hostLevel] = [variantLevel(have), variantLevel(want)];
+  const [level, hostLevel] = [levelOf(have), levelOf(want)];
   // A variant that has no order here: the plain architecture runs everywhere.
   if (!level || !hostLevel) return have.variant ? undefined : rank;
-  const [major, minor] = level;
-  const [hostMajor, hostMinor] = hostLevel;
-  // ARMv9.n has all of ARMv8.(n+5).
-  const reach =
-    want.architecture !== 'arm64' || major === hostMajor ? hostMinor : major < hostMajor ? hostMinor + 5 : -1;
-  return major > hostMajor || minor > reach ? undefined : major * 1000 + minor + rank;
+  // ARMv9.n has of ARMv8 all up to v8.(n+5).
+  return level > hostLevel || (level < 900 && hostLevel - level < 95 && hostLevel >= 900) ? undefined : level + rank;
 }
 
-function variantLevel({ architecture, variant }: Platform): [major: number, minor: number] | undefined {
-  const plain = ({ amd64: 'v1', arm: 'v7', arm64: 'v8' } as Record<string, string>)[architecture];
+/** A variant as a number: 302 for v3.2. */
+function levelOf({ architecture, variant }: Platform): number | undefined {
+  const plain = { amd64: 'v1', arm: 'v7', arm64: 'v8' }[architecture];
   const parts = plain && /^v(\d+)(?:\.(\d+))?$/.exec(variant ?? plain);
-  return parts ? [+parts[1]!, +(parts[2] ?? 0)] : undefined;
-}
-
-function windowsBuild(platform: Platform): [release: string, build: number] | undefined {
-  const parts = platform.os === 'windows' && /^(\d+\.\d+)\.(\d+)/.exec(platform['os.version'] ?? '');
-  return parts ? [parts[1]!, +parts[2]!] : undefined;
-}
-
-/** Up to Server 2019 the builds must be the same; from 2022 (20348) on, a host runs what the long-term release before it ran. */
-function runsOnWindows([release, build]: [string, number], [hostRelease, hostBuild]: [string, number]): boolean {
-  if (release !== hostRelease) return false;
-  if (hostBuild < 20348) return build === hostBuild;
-  return build >= (hostBuild > 26100 ? 26100 : 20348) && build <= hostBuild;
+  return parts ? +parts[1]! * 100 + +(parts[2] ?? 0) : undefined;
 }

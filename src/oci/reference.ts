@@ -1,7 +1,7 @@
 /** References, `registry/repository:tag@digest`, with the grammar and the short forms that container engines share. */
 import { StowageError } from '../errors.ts';
 import { show } from './check.ts';
-import { type Digest, parseDigest } from './digest.ts';
+import { type Digest, isDigest } from './digest.ts';
 
 /** The name of an image in a registry. */
 export interface Reference {
@@ -24,45 +24,38 @@ export interface Reference {
  * @throws `REFERENCE_INVALID`, which says what is wrong.
  */
 export function parseReference(text: string): Reference {
-  const invalid = (problem: string, cause?: unknown): StowageError =>
-    new StowageError('REFERENCE_INVALID', `Reference ${show(text)}: ${problem}.`, { reference: show(text) }, { cause });
-  if (typeof text !== 'string' || !text) throw invalid('must be a string such as alpine:3.20');
-  if (text.includes('://')) throw invalid('has a scheme; leave it out');
-  if (/^[a-f\d]{64}$/.test(text)) throw invalid('is a bare digest; write repository@sha256:…');
-
-  const [named, encoded] = cut(text, text.indexOf('@'));
+  const check = (part: string, value: string, good: boolean, rule: string): void => {
+    if (!good) {
+      const message = `Reference ${show(text)}: the ${part} ${show(value)} must be ${rule}.`;
+      throw new StowageError('REFERENCE_INVALID', message, { reference: show(text), part });
+    }
+  };
+  check('whole', text, typeof text === 'string' && !/^[a-f\d]{64}$/.test(text), 'a name such as alpine:3.20');
+  const [named, digest] = cut(text, text.indexOf('@'));
   const colon = named.lastIndexOf(':');
   const [name, tag] = cut(named, colon > named.lastIndexOf('/') ? colon : -1);
-  const slash = name.indexOf('/');
-  const host = name.slice(0, Math.max(slash, 0));
-  const isHost = host === 'localhost' || /[.:[]/.test(host);
-  const registry = !isHost || host === 'index.docker.io' ? hub : host;
-  let repository = isHost ? name.slice(slash + 1) : name;
-  if (!repository) throw invalid('has no repository');
-  if (registry === hub && !repository.includes('/')) repository = `library/${repository}`;
+  const [first, rest] = cut(name, name.indexOf('/'));
+  const isHost = rest !== undefined && (first === 'localhost' || /[.:[]/.test(first));
+  const registry = isHost && first !== 'index.docker.io' ? first : 'docker.io';
+  let repository = isHost ? rest : name;
+  if (registry === 'docker.io' && !repository.includes('/')) repository = `library/${repository}`;
 
-  if (registry.length > 255 || !hostPattern.test(registry))
-    throw invalid(`${show(registry)} is not a host, or host:port`);
-  if (repository.length > 255) throw invalid(`the repository has ${repository.length} characters; 255 are allowed`);
-  if (/[A-Z]/.test(repository))
-    throw invalid(`the repository ${show(repository)} must be lower-case (a host has a dot or a port)`);
-  if (!repositoryPattern.test(repository))
-    throw invalid(`the repository ${show(repository)} must be words of a-z and 0-9, joined by one of . _ __ - and /`);
+  check('registry', registry, registry.length < 256 && hostPattern.test(registry), 'host or host:port');
+  check(
+    'repository',
+    repository,
+    repository.length < 256 && /^[a-z\d]+(([._/]|__|-+)[a-z\d]+)*$/.test(repository),
+    'lower-case letters and digits joined by . _ __ - or /, at most 255',
+  );
   const reference: Reference = { registry, repository };
   if (tag !== undefined) {
-    if (!/^\w[\w.-]{0,127}$/.test(tag))
-      throw invalid(`the tag ${show(tag)} must be 1 to 128 of letters, digits, _ . -, and not start with . or -`);
+    check('tag', tag, /^\w[\w.-]{0,127}$/.test(tag), '1 to 128 letters, digits, _ . or -, with no . or - in front');
     reference.tag = tag;
   }
-  if (encoded !== undefined) {
-    try {
-      parseDigest(encoded);
-    } catch (cause) {
-      throw invalid((cause as Error).message.slice(0, -1), cause);
-    }
-    reference.digest = encoded;
-  }
-  if (tag === undefined && encoded === undefined) reference.tag = 'latest';
+  if (digest !== undefined) {
+    check('digest', digest, isDigest(digest), 'sha256: and 64 lower-case hexadecimal digits');
+    reference.digest = digest;
+  } else reference.tag ??= 'latest';
   return reference;
 }
 
@@ -71,18 +64,7 @@ export function formatReference({ registry, repository, tag, digest }: Reference
   return `${registry}/${repository}${tag ? `:${tag}` : ''}${digest ? `@${digest}` : ''}`;
 }
 
-/** The short form that people write: `alpine` for `docker.io/library/alpine:latest`. */
-export function familiarReference(reference: Reference): string {
-  const { digest, tag } = reference;
-  return formatReference({ ...reference, tag: tag === 'latest' && !digest ? undefined : tag }).replace(
-    /^docker\.io\/(?:library\/(?=[^/]+$))?/,
-    '',
-  );
-}
-
-const hub = 'docker.io';
-const hostPattern = /^(?:[a-z\d]+(?:-+[a-z\d]+)*(?:\.[a-z\d]+(?:-+[a-z\d]+)*)*|\[[a-f\d:]+\])(?::\d{1,5})?$/i;
-const repositoryPattern = /^[a-z\d]+(?:(?:[._/]|__|-+)[a-z\d]+)*$/;
+const hostPattern = /^([a-z\d]+(-+[a-z\d]+)*(\.[a-z\d]+(-+[a-z\d]+)*)*|\[[a-f\d:]+\])(:\d{1,5})?$/i;
 
 /** The text before and after one position; nothing after where it is -1. */
 function cut(text: string, at: number): [before: string, after?: string] {
