@@ -10,7 +10,7 @@ export interface ExpectedArchive {
   images: ExpectedImage[];
   /** `org.opencontainers.image.ref.name`, or Docker's first `RepoTags`. */
   tag: string | undefined;
-  /** True where an index of several platforms stands behind the one tag. */
+  /** True where the images are for different platforms, rather than of different names. */
   isMultiPlatform: boolean;
 }
 
@@ -39,7 +39,7 @@ export function describeLayout(directory: string): ExpectedArchive {
   const images = imagesOf(directory, index);
   const annotation = 'org.opencontainers.image.ref.name';
   const tag = index.annotations?.[annotation] ?? index.manifests[0]?.annotations?.[annotation];
-  return { images, tag, isMultiPlatform: images.length > 1 };
+  return { images, tag, isMultiPlatform: isMultiPlatform(images) };
 }
 
 export function sha256(bytes: Uint8Array): string {
@@ -103,7 +103,11 @@ function describeDockerArchive(directory: string): ExpectedArchive {
       layerDigests: layers.map(sha256),
     };
   });
-  return { images, tag: entries[0]?.RepoTags?.[0], isMultiPlatform: false };
+  return { images, tag: entries[0]?.RepoTags?.[0], isMultiPlatform: isMultiPlatform(images) };
+}
+
+function isMultiPlatform(images: readonly ExpectedImage[]): boolean {
+  return new Set(images.map(({ platform }) => platform)).size > 1;
 }
 
 function readBlob(directory: string, digest: string): Buffer {

@@ -1,9 +1,11 @@
 /** Runs the field's own tools for tests: skipped by name where one is missing, failed where `CI=true`. */
 import { type ExecFileException, execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { afterAll, test } from 'vitest';
 import {
   debianPackages,
@@ -74,6 +76,11 @@ export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'stowage-'));
   temporaryDirectories.push(directory);
   return directory;
+}
+
+/** Writes a web stream to a file. */
+export async function writeStream(stream: ReadableStream<Uint8Array>, path: string): Promise<void> {
+  await pipeline(Readable.fromWeb(stream as Parameters<typeof Readable.fromWeb>[0]), createWriteStream(path));
 }
 
 /** Path of a static busybox: a real program that runs in an image which holds nothing else. */
