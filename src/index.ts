@@ -11,6 +11,7 @@ export { type FromOptions, Image, type ScratchOptions } from './image/image.ts';
 export { type CreateLayerOptions, createLayer } from './layer/create-layer.ts';
 export type { LayerFile, LayerFiles, Timestamp } from './layer/file.ts';
 export type { Layer } from './layer/layer.ts';
+export type { LayerEntriesOptions } from './layer/layer-entries.ts';
 export {
   buildConfigBlob,
   buildLayerDescriptors,
@@ -32,3 +33,5 @@ export { defaultLimits, type Limits } from './limits.ts';
 export * from './oci/index.ts';
 export { MemoryStorage } from './storage/memory.ts';
 export type { ByteRange, PendingFile, Storage } from './storage/storage.ts';
+export type { EntryType, TarHeader } from './tar/entry.ts';
+export type { TarEntry } from './tar/stream.ts';

@@ -3,9 +3,9 @@ import { digestOf } from '../bytes/hash.ts';
 import type { BlobStore, ContentSource } from '../content/content.ts';
 import { readDocument } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
-import { type CreateLayerOptions, createLayer, layerFrom } from '../layer/create-layer.ts';
+import { type CreateLayerOptions, createLayer } from '../layer/create-layer.ts';
 import { type LayerFiles, normalizePath, type Timestamp } from '../layer/file.ts';
-import type { Layer } from '../layer/layer.ts';
+import { type Layer, layerFrom } from '../layer/layer.ts';
 import type { Limits } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import {

@@ -11,7 +11,7 @@ import { mediaTypes } from '../oci/media-types.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import { type TarSource, writeTar } from '../tar/stream.ts';
 import { type LayerFiles, type PlannedFile, planFiles, resolveTimestamp, type Timestamp } from './file.ts';
-import type { Layer } from './layer.ts';
+import { type Layer, layerFrom } from './layer.ts';
 
 export interface CreateLayerOptions {
   /** Where the blob goes, and is read from later. Default: memory. */
@@ -68,15 +68,6 @@ export async function createLayer(files: LayerFiles, options: CreateLayerOptions
   const mediaType = compression === 'gzip' ? mediaTypes.layerGzip : mediaTypes.layer;
   const descriptor = await store.write(blob, annotations ? { mediaType, annotations } : { mediaType }, { signal });
   return layerFrom(store, descriptor, hasher.digest());
-}
-
-/** A layer whose blob a source holds. */
-export function layerFrom(
-  source: Pick<BlobStore, 'read'>,
-  descriptor: Layer['descriptor'],
-  diffId: Layer['diffId'],
-): Layer {
-  return { descriptor, diffId, open: (options) => source.read(descriptor, options) };
 }
 
 async function* hashed(chunks: AsyncIterable<Uint8Array>, hasher: Hasher): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,9 @@
 /** A layer: a changeset of files, held as one blob of a store. */
+import type { BlobSource } from '../content/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { TarEntry } from '../tar/stream.ts';
+import type { LayerEntriesOptions } from './layer-entries.ts';
 
 /** One layer of an image, wherever its blob is. Nothing is fetched until someone opens it. */
 export interface Layer {
@@ -10,4 +13,21 @@ export interface Layer {
   readonly diffId: Digest;
   /** The blob as it is stored, verified against the descriptor. */
   open(options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+  /** What the layer holds, in the order of its tar. See `layerEntries`. */
+  entries(options?: LayerEntriesOptions): AsyncIterable<TarEntry>;
+}
+
+/** A layer whose blob a source holds. */
+export function layerFrom(source: Pick<BlobSource, 'read'>, descriptor: Descriptor, diffId: Digest): Layer {
+  const layer: Layer = {
+    descriptor,
+    diffId,
+    open: (options) => source.read(descriptor, options),
+    async *entries(options) {
+      // Loaded when asked for: whoever only builds images does not pay for a tar reader.
+      const { layerEntries } = await import('./layer-entries.ts');
+      yield* layerEntries(layer, options);
+    },
+  };
+  return layer;
 }

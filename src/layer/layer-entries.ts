@@ -1,0 +1,38 @@
+/** A layer's entries: blob, decompression and tar in one stream, with faults that name the layer. */
+import { readChunks } from '../bytes/byte-source.ts';
+import { decompress } from '../bytes/compression.ts';
+import type { Limits } from '../limits.ts';
+import { layerCompression } from '../oci/media-types.ts';
+import { readTar, type TarEntry } from '../tar/stream.ts';
+import type { Layer } from './layer.ts';
+
+export interface LayerEntriesOptions {
+  /** Told of what is odd but readable: a media type that its bytes belie. */
+  onWarning?: (message: string) => void;
+  limits?: Partial<Limits>;
+  signal?: AbortSignal;
+}
+
+/**
+ * The entries of a layer as its tar has them, whiteouts among them. A body that is not read is passed over, never held.
+ * How the blob is compressed is told from its bytes.
+ *
+ * @throws `TAR_INVALID`, `TAR_TRUNCATED`, `GZIP_INVALID`, `DIGEST_MISMATCH`, `LIMIT_EXCEEDED`, naming the layer.
+ */
+export async function* layerEntries(
+  layer: Pick<Layer, 'descriptor' | 'open'>,
+  options: LayerEntriesOptions = {},
+): AsyncGenerator<TarEntry, void, void> {
+  const { limits, signal, onWarning } = options;
+  const { digest, mediaType } = layer.descriptor;
+  const what = `layer ${digest}`;
+  const blob = readChunks(await layer.open({ signal }), { signal });
+  const { compression, chunks } = await decompress(blob, { limits, signal, what });
+  const declared = layerCompression(mediaType);
+  if (declared !== undefined && declared !== compression) {
+    onWarning?.(
+      `Layer ${digest} is ${mediaType}, but its bytes are ${compression === 'none' ? 'not compressed' : compression}. Read as what they are.`,
+    );
+  }
+  yield* readTar(chunks, { limits, signal, what });
+}
