@@ -1,0 +1,151 @@
+/** Archives as async iterables: the encoder and the decoder with a source of bytes or entries to pull from. */
+import { readChunks } from '../bytes/byte-source.ts';
+import { StowageError } from '../errors.ts';
+import type { Limits } from '../limits.ts';
+import { TarDecoder } from './decoder.ts';
+import { TarEncoder } from './encoder.ts';
+import type { TarEvent, TarHeader } from './entry.ts';
+
+/** An entry to be written. The body gives exactly `size` bytes; without one, `size` is 0. */
+export type TarSource = TarHeader & { body?: Uint8Array | AsyncIterable<Uint8Array> };
+
+/** An entry that was read. */
+export interface TarEntry {
+  header: TarHeader;
+  /** Where the entry's header block starts in the archive, in bytes. */
+  offset: number;
+  /** Where its data starts in the archive; for a sparse file, the data without its holes. */
+  bodyOffset: number;
+  sparse: boolean;
+  /** The content, holes included, as views that must not be written to. Once, and before the next entry is asked for. */
+  body: AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Writes an archive, in chunks of at least 64 KiB but for the last. Bodies in memory cost no turn of the event loop: an
+ * array of thousands of small files is written as fast as the encoder goes. Leaving the loop early releases the entries
+ * and the body in hand; an aborted `signal` rejects with its reason.
+ *
+ * @throws `FILE_INVALID`, `SIZE_MISMATCH` as {@link TarEncoder} does.
+ *
+ * @example
+ * const entry: TarSource = { path: 'hello', type: 'file', size: 2, mode: 0o644, uid: 0, gid: 0, mtime: 0, body };
+ * for await (const chunk of writeTar([entry])) await file.write(chunk);
+ */
+export async function* writeTar(
+  entries: Iterable<TarSource> | AsyncIterable<TarSource>,
+  options: { signal?: AbortSignal } = {},
+): AsyncGenerator<Uint8Array, void, void> {
+  const { signal } = options;
+  const ready: Uint8Array[] = [];
+  const encoder = new TarEncoder((bytes) => ready.push(bytes));
+  const iterator = Symbol.asyncIterator in entries ? entries[Symbol.asyncIterator]() : entries[Symbol.iterator]();
+  let isOpen = true;
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      // Only what is a promise is awaited: an await per entry would cost more than encoding it.
+      const step = iterator.next();
+      isOpen = false;
+      const { done, value } = 'then' in step ? await step : step;
+      isOpen = !done;
+      if (done) break;
+      const { body } = value;
+      encoder.entry(value);
+      if (body !== undefined && Symbol.asyncIterator in body) {
+        for await (const chunk of readChunks(body, { signal })) {
+          encoder.write(chunk);
+          if (ready.length > 0) yield* ready.splice(0);
+        }
+      } else if (body !== undefined) {
+        encoder.write(body);
+      }
+      if (ready.length > 0) yield* ready.splice(0);
+    }
+    encoder.finish();
+    yield* ready;
+  } finally {
+    if (isOpen) await iterator.return?.();
+  }
+}
+
+/**
+ * Reads an archive entry by entry. A body that is not read is passed over. After the archive's end the source is read to
+ * its own, so that what checks bytes on their way (a digest, a gzip trailer) gets to see all of them. Leaving the loop
+ * early releases the source; an aborted `signal` rejects with its reason, even while the source hangs.
+ *
+ * @throws `TAR_INVALID`, `TAR_TRUNCATED`, `LIMIT_EXCEEDED` as {@link TarDecoder} does.
+ * @throws `BODY_CONSUMED` where a body is read twice, or after the next entry was asked for.
+ *
+ * @example
+ * for await (const entry of readTar(chunks)) console.log(entry.header.path, entry.header.size);
+ */
+export async function* readTar(
+  chunks: AsyncIterable<Uint8Array>,
+  options: { limits?: Partial<Limits>; signal?: AbortSignal; what?: string } = {},
+): AsyncGenerator<TarEntry, void, void> {
+  const decoder = new TarDecoder(options);
+  const source = readChunks(chunks, { signal: options.signal })[Symbol.asyncIterator]();
+  let isOpen = true;
+  const pull = async (): Promise<void> => {
+    const { done, value } = await source.next();
+    if (!done) {
+      decoder.push(value);
+      return;
+    }
+    isOpen = false;
+    decoder.end();
+  };
+  let turn = 0;
+  try {
+    for (;;) {
+      const event = decoder.next();
+      if (event === undefined) {
+        if (!isOpen) return;
+        await pull();
+      } else if (event.type === 'entry') {
+        const { header, offset, bodyOffset, sparse } = event;
+        const mine = ++turn;
+        yield { header, offset, bodyOffset, sparse, body: bodyOf(decoder, pull, header.path, () => mine === turn) };
+        turn++;
+        decoder.skip();
+      }
+    }
+  } finally {
+    if (isOpen) await source.return?.();
+  }
+}
+
+/** One entry's body: it ends with the decoder's `end`, and is void once `isCurrent` says that its turn is over. */
+function bodyOf(
+  decoder: TarDecoder,
+  pull: () => Promise<void>,
+  path: string,
+  isCurrent: () => boolean,
+): AsyncIterable<Uint8Array> {
+  let isTaken = false;
+  async function* read(): AsyncGenerator<Uint8Array, void, void> {
+    for (;;) {
+      if (!isCurrent()) throw bodyConsumed(path);
+      const event: TarEvent | undefined = decoder.next();
+      if (event === undefined) await pull();
+      else if (event.type === 'body') yield event.bytes;
+      else return;
+    }
+  }
+  return {
+    [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+      if (isTaken || !isCurrent()) throw bodyConsumed(path);
+      isTaken = true;
+      return read();
+    },
+  };
+}
+
+function bodyConsumed(path: string): StowageError {
+  return new StowageError(
+    'BODY_CONSUMED',
+    `${JSON.stringify(path)}: its body has been read or passed over. Read it once, before the next entry is asked for.`,
+    { path },
+  );
+}
