@@ -16,29 +16,22 @@ const maximumDepth = 100;
 export function parseJson(bytes: Uint8Array | string, options: { what: string; limits?: Partial<Limits> }): unknown {
   const { what } = options;
   const limits = resolveLimits(options.limits);
-  const invalid = (problem: string, details?: Record<string, unknown>, cause?: unknown): StowageError =>
-    new StowageError('JSON_INVALID', `${what}: ${problem}.`, { what, ...details }, { cause });
+  const invalid = (problem: string, offset?: number, cause?: unknown): StowageError =>
+    new StowageError('JSON_INVALID', `${what}: ${problem}.`, { what, offset }, { cause });
   // A string has at least as many bytes as units: what is far too long is never encoded.
   const size =
-    typeof bytes !== 'string' || bytes.length > limits.jsonBytes
-      ? bytes.length
-      : new TextEncoder().encode(bytes).length;
-  if (size > limits.jsonBytes) throw limitExceeded('jsonBytes', limits, what, { actual: size });
-  let text = bytes as string;
-  if (typeof bytes !== 'string') {
-    try {
-      text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch (cause) {
-      throw invalid('its bytes are not UTF-8', {}, cause);
-    }
-  }
-  if (text.startsWith('\ufeff')) throw invalid('it starts with a byte order mark', { offset: 0 });
+    typeof bytes === 'string' && bytes.length <= limits.jsonBytes
+      ? new TextEncoder().encode(bytes).length
+      : bytes?.length;
+  if (size > limits.jsonBytes) throw limitExceeded('jsonBytes', limits, what);
+  let text: string | undefined;
   let value: unknown;
   try {
+    text = typeof bytes === 'string' ? bytes : new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     value = JSON.parse(text);
   } catch (cause) {
-    const offset = errorOffset(text);
-    throw invalid(`not JSON from offset ${offset} on`, { offset }, cause);
+    const offset = text === undefined ? 0 : errorOffset(text);
+    throw invalid(`not JSON in UTF-8 without byte order mark, from offset ${offset} on`, offset, cause);
   }
   const walk = (node: unknown, depth: number): void => {
     if (typeof node !== 'object' || !node) return;
