@@ -13,18 +13,26 @@ const chunkBytes = 256 * 1024;
 /** The path ends in what was meant: a link put in the last place is not followed, and opening a fifo does not hang. */
 export const readFlags: number = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
+/** What part of a file to read. */
+export interface HandleRange {
+  start: number;
+  /** A file that ends before it is a failure. Without one, all there is. */
+  end?: number;
+  /** Where the file is thought to end, so that a small one takes a small buffer and one read. */
+  expected?: number;
+}
+
 /**
- * The bytes of an open file from `start` to `end`, or to its end, in chunks of up to 256 KiB that belong to the reader. The
- * handle is closed at the end, on failure and by `return()`, even where reading never began.
- * `failed` makes the error to be thrown; a file that ends before a finite `end` is a failure.
+ * The bytes of an open file in chunks of up to 256 KiB that belong to the reader. The handle is closed at the end, on failure and by
+ * `return()`, even where reading never began. `failed` makes the error to be thrown.
  */
 export function handleChunks(
   handle: FileHandle,
-  start: number,
-  end: number,
+  range: HandleRange,
   failed: (cause: unknown) => unknown,
 ): AsyncIterableIterator<Uint8Array> {
-  let offset = start;
+  const { end, expected = end } = range;
+  let offset = range.start;
   let open = true;
   let reading: Promise<unknown> = Promise.resolve();
   const close = async (): Promise<void> => {
@@ -32,19 +40,29 @@ export function handleChunks(
     open = false;
     await handle.close();
   };
+  const read = async (): Promise<Uint8Array | undefined> => {
+    if (offset === end) return undefined;
+    // One byte more than expected shows in the same read that the file ends there.
+    const left =
+      end !== undefined
+        ? end - offset
+        : expected !== undefined && offset <= expected
+          ? expected - offset + 1
+          : chunkBytes;
+    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, left));
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
+    offset += bytesRead;
+    if (end === undefined && offset === expected && bytesRead < buffer.length) await close();
+    // A plain Uint8Array: a Buffer's own `slice` gives a view where callers count on a copy.
+    if (bytesRead > 0) return new Uint8Array(buffer.buffer, buffer.byteOffset, bytesRead);
+    if (end !== undefined) throw new Error(`the file ended at byte ${offset} of ${end}`);
+    return undefined;
+  };
   const next = async (): Promise<IteratorResult<Uint8Array>> => {
     if (!open) return { done: true, value: undefined };
     try {
-      if (offset < end) {
-        const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, end - offset));
-        const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
-        offset += bytesRead;
-        if (bytesRead > 0) {
-          // A plain Uint8Array: a Buffer's own `slice` gives a view where callers count on a copy.
-          return { done: false, value: new Uint8Array(buffer.buffer, buffer.byteOffset, bytesRead) };
-        }
-        if (Number.isFinite(end)) throw new Error(`the file ended at byte ${offset} of ${end}`);
-      }
+      const value = await read();
+      if (value) return { done: false, value };
       await close();
       return { done: true, value: undefined };
     } catch (error) {

@@ -78,7 +78,7 @@ export class NodeStorage implements Storage {
         const found = await handle.stat();
         if (!found.isFile()) throw notFound(path, this.root);
         const { start, end } = resolveByteRange(range, found.size);
-        const chunks = handleChunks(handle, start, end, (cause) => diskFailed('reading', path, cause));
+        const chunks = handleChunks(handle, { start, end }, (cause) => diskFailed('reading', path, cause));
         return toStream(end - start > heldBytes ? chunks : await held(chunks));
       } catch (error) {
         await handle.close().catch(() => {});
