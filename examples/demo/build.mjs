@@ -22,9 +22,9 @@ const images = await Promise.all(
   }),
 );
 
+const root = await exportDirectory(images, new NodeStorage(`${out}/hello`), { tag });
 const archive = `${out}/hello.tar.gz`;
 await writeFile(archive, saveTarball(images, { tag }));
-const root = await exportDirectory(images, new NodeStorage(`${out}/hello`), { tag });
 
 console.log(`${tag}  ${root.digest}  (${root.mediaType})`);
 for (const image of images) {
