@@ -1,6 +1,5 @@
 /** Digests, the names of content: `algorithm:encoded` as image-spec's descriptor.md has them (section Digests). */
-import { StowageError } from '../errors.ts';
-import { type Check, scalar, show } from './check.ts';
+import { type Check, refusal, scalar } from './check.ts';
 
 /** Such as `sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a`. */
 export type Digest = string;
@@ -15,13 +14,7 @@ export type DigestAlgorithm = 'sha256' | 'sha384' | 'sha512';
  * an algorithm that cannot be verified here.
  */
 export function parseDigest(text: string): { algorithm: DigestAlgorithm; encoded: string } {
-  if (!isDigest(text)) {
-    throw new StowageError(
-      'DIGEST_INVALID',
-      `${show(text)} is not a digest: write sha256:, sha384: or sha512: and its lower-case hexadecimal digits.`,
-      { digest: show(text) },
-    );
-  }
+  if (!isDigest(text)) throw refusal('DIGEST_INVALID', 'digest')('', digestRule, text);
   const [algorithm, encoded] = text.split(':') as [DigestAlgorithm, string];
   return { algorithm, encoded };
 }
@@ -31,11 +24,14 @@ export function isDigest(text: unknown): text is Digest {
   return isWellFormed(text) && /^sha(256|384|512):/.test(text);
 }
 
+/** What `parseDigest` asks for, in words. */
+export const digestRule = 'sha256:, sha384: or sha512: and its lower-case hexadecimal digits';
+
 /**
  * A digest within a document. One of an unknown algorithm passes, as descriptor.md asks: it does no harm until someone
  * wants the content, and `parseDigest` refuses it then.
  */
-export const digest: Check<Digest> = scalar('a digest such as sha256:…', isWellFormed);
+export const digest: Check<Digest> = scalar(digestRule, isWellFormed);
 
 function isWellFormed(text: unknown): text is Digest {
   if (typeof text !== 'string' || !/^[a-z\d]+([+._-][a-z\d]+)*:[\w=-]+$/.test(text)) return false;

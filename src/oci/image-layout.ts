@@ -1,7 +1,6 @@
 /** The parts of image-spec's image-layout.md that are documents: the file `oci-layout`, and the names of its references. */
 
-import { StowageError } from '../errors.ts';
-import { record, scalar, show } from './check.ts';
+import { record, refusal, scalar } from './check.ts';
 import { type DocumentKind, type ReadOptions, readDocument, writeDocument } from './document.ts';
 
 /** The content of `oci-layout`. */
@@ -33,11 +32,8 @@ export const refNameGrammar: RegExp = /^[a-z\d]+(?:(?:[-._:@+/]|--)[a-z\d]+)*$/i
  */
 export function checkRefName(name: string): string {
   if (typeof name === 'string' && name.length <= 4096 && refNameGrammar.test(name)) return name;
-  throw new StowageError(
-    'REFERENCE_INVALID',
-    `${show(name)} cannot name an image in a layout: write letters and digits, joined by one of - . _ : @ + / or --.`,
-    { name: show(name) },
-  );
+  const rule = 'letters and digits, joined by one of - . _ : @ + / or --';
+  throw refusal('REFERENCE_INVALID', 'name in a layout')('', rule, name);
 }
 
 const kind: DocumentKind<LayoutHeader> = {

@@ -30,8 +30,13 @@ export function parseJson(bytes: Uint8Array | string, options: { what: string; l
     text = typeof bytes === 'string' ? bytes : new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     value = JSON.parse(text);
   } catch (cause) {
-    const offset = text === undefined ? 0 : errorOffset(text);
-    throw invalid(`not JSON in UTF-8 without byte order mark, from offset ${offset} on`, offset, cause);
+    if (text === undefined) throw invalid('not UTF-8', undefined, cause);
+    const offset = errorOffset(text);
+    throw invalid(
+      `not JSON from offset ${offset} on${text[0] === '\ufeff' ? ', a byte order mark' : ''}`,
+      offset,
+      cause,
+    );
   }
   const walk = (node: unknown, depth: number): void => {
     if (typeof node !== 'object' || !node) return;

@@ -28,20 +28,17 @@ export const mediaTypes = {
 
 /** Whether it names an image manifest, OCI's or Docker's. As in all functions here, case and parameters do not count. */
 export function isManifest(mediaType: string): boolean {
-  const type = bareMediaType(mediaType);
-  return type === mediaTypes.manifest || type === mediaTypes.docker.manifest;
+  return isOneOf(mediaType, mediaTypes.manifest, mediaTypes.docker.manifest);
 }
 
 /** Whether it names an image index or Docker's manifest list. */
 export function isIndex(mediaType: string): boolean {
-  const type = bareMediaType(mediaType);
-  return type === mediaTypes.index || type === mediaTypes.docker.manifestList;
+  return isOneOf(mediaType, mediaTypes.index, mediaTypes.docker.manifestList);
 }
 
 /** Whether it names an image configuration. */
 export function isConfig(mediaType: string): boolean {
-  const type = bareMediaType(mediaType);
-  return type === mediaTypes.config || type === mediaTypes.docker.config;
+  return isOneOf(mediaType, mediaTypes.config, mediaTypes.docker.config);
 }
 
 /** Whether it names a file system layer of a compression that is known here. */
@@ -64,6 +61,10 @@ export function isNonDistributable(mediaType: string): boolean {
 /** The type and subtype alone in lower case: RFC 6838 has them case-insensitive, and parameters are not part of the name. */
 export function bareMediaType(mediaType: unknown): string {
   return typeof mediaType === 'string' ? mediaType.replace(/;.*/s, '').trim().toLowerCase() : '';
+}
+
+function isOneOf(mediaType: string, ...types: string[]): boolean {
+  return types.includes(bareMediaType(mediaType));
 }
 
 const layerPattern =

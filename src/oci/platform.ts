@@ -2,8 +2,7 @@
  * Platforms, `os/architecture[/variant]`: image-spec's image-index.md for their fields, and the rules of containerd's
  * platforms module for their many spellings and for which image runs where.
  */
-import { StowageError } from '../errors.ts';
-import { type Check, list, record, show, string } from './check.ts';
+import { type Check, list, record, refusal, string } from './check.ts';
 
 /** What an image asks of the machine that runs it. Values are Go's `GOOS` and `GOARCH`. */
 export interface Platform {
@@ -28,11 +27,8 @@ export function parsePlatform(text: string): Platform {
     text.length < 256 &&
     /^([\w-]+)(?:\(([\w.-]*)((?:\+[\w.-]+)*)\))?\/([\w.-]+)(?:\/([\w.-]+))?$/.exec(text.trim());
   if (!parts) {
-    throw new StowageError(
-      'PLATFORM_INVALID',
-      `${show(text)} is not a platform: write os/architecture[/variant], such as linux/arm64.`,
-      { platform: show(text) },
-    );
+    const rule = 'os/architecture[/variant], such as linux/arm64';
+    throw refusal('PLATFORM_INVALID', 'platform')('', rule, text);
   }
   const [, os, version, features, architecture, variant] = parts as unknown as [
     string,

@@ -1,7 +1,6 @@
 /** References, `registry/repository:tag@digest`, with the grammar and the short forms that container engines share. */
-import { StowageError } from '../errors.ts';
-import { show } from './check.ts';
-import { type Digest, isDigest } from './digest.ts';
+import { refusal, show } from './check.ts';
+import { type Digest, digestRule, isDigest } from './digest.ts';
 
 /** The name of an image in a registry. */
 export interface Reference {
@@ -24,13 +23,8 @@ export interface Reference {
  * @throws `REFERENCE_INVALID`, which says what is wrong.
  */
 export function parseReference(text: string): Reference {
-  const check = (part: string, value: string, good: boolean, rule: string): void => {
-    if (!good) {
-      const message = `Reference ${show(text)}: the ${part} ${show(value)} must be ${rule}.`;
-      throw new StowageError('REFERENCE_INVALID', message, { reference: show(text), part });
-    }
-  };
-  check('whole', text, typeof text === 'string' && !/^[a-f\d]{64}$/.test(text), 'a name such as alpine:3.20');
+  const refuse = refusal('REFERENCE_INVALID', `reference ${show(text)}`);
+  if (typeof text !== 'string' || /^[a-f\d]{64}$/.test(text)) throw refuse('', 'a name such as alpine:3.20', text);
   const [named, digest] = cut(text, text.indexOf('@'));
   const colon = named.lastIndexOf(':');
   const [name, tag] = cut(named, colon > named.lastIndexOf('/') ? colon : -1);
@@ -40,20 +34,16 @@ export function parseReference(text: string): Reference {
   let repository = isHost ? rest : name;
   if (registry === 'docker.io' && !repository.includes('/')) repository = `library/${repository}`;
 
-  check('registry', registry, registry.length < 256 && hostPattern.test(registry), 'host or host:port');
-  check(
-    'repository',
-    repository,
-    repository.length < 256 && /^[a-z\d]+(([._/]|__|-+)[a-z\d]+)*$/.test(repository),
-    'lower-case letters and digits joined by . _ __ - or /, at most 255',
-  );
+  if (registry.length > 255 || !hostPattern.test(registry)) throw refuse('registry', 'host or host:port', registry);
+  if (repository.length > 255 || !/^[a-z\d]+(([._/]|__|-+)[a-z\d]+)*$/.test(repository))
+    throw refuse('repository', 'lower-case letters and digits joined by . _ __ - or /, at most 255', repository);
   const reference: Reference = { registry, repository };
   if (tag !== undefined) {
-    check('tag', tag, /^\w[\w.-]{0,127}$/.test(tag), '1 to 128 letters, digits, _ . or -, with no . or - in front');
+    if (!/^\w[\w.-]{0,127}$/.test(tag)) throw refuse('tag', 'letters, digits, _ . or -, at most 128', tag);
     reference.tag = tag;
   }
   if (digest !== undefined) {
-    check('digest', digest, isDigest(digest), 'sha256: and 64 lower-case hexadecimal digits');
+    if (!isDigest(digest)) throw refuse('digest', digestRule, digest);
     reference.digest = digest;
   } else reference.tag ??= 'latest';
   return reference;
