@@ -40,7 +40,7 @@ export function findPeer(peer: Peer): string | undefined {
 }
 
 /** True where the need is met; for `root`: user 0 with CAP_SYS_ADMIN. */
-export function isMet(need: Need): boolean {
+export function hasPeer(need: Need): boolean {
   return need === 'root' ? mayMount() : findPeer(need) !== undefined;
 }
 

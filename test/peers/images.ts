@@ -81,11 +81,6 @@ export function archive(name: ArchiveName): Promise<ImageArchive> {
   return promise;
 }
 
-/** All archives, in the order of `archiveNames`. */
-export function archives(): Promise<ImageArchive[]> {
-  return Promise.all(archiveNames.map(archive));
-}
-
 const makers = {
   'podman save, oci-archive': ({ store }, path) =>
     store.podman(['save', '-q', '--format', 'oci-archive', '-o', path, 'localhost/app:1']),

@@ -8,8 +8,8 @@ import {
   debianPackages,
   describeMissing,
   findPeer,
+  hasPeer,
   inContinuousIntegration,
-  isMet,
   type Need,
   peers,
 } from './debian.ts';
@@ -28,7 +28,7 @@ if (wanted.length === 0) {
   console.log('peers: only root on Debian can install them here');
 }
 
-const absent: Need[] = [...missing(), ...(isMet('root') ? [] : ['root' as const])];
+const absent: Need[] = [...missing(), ...(hasPeer('root') ? [] : ['root' as const])];
 for (const need of absent) {
   console.log(`peers: missing ${describeMissing(need)}; the tests that need it ${verdict()}`);
 }

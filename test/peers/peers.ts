@@ -11,8 +11,8 @@ import {
   debianPackages,
   describeMissing,
   findPeer,
+  hasPeer,
   inContinuousIntegration,
-  isMet,
   type Need,
   type Peer,
 } from './debian.ts';
@@ -49,11 +49,6 @@ export function run(command: string, args: readonly string[], options: RunOption
     child.stdin?.on('error', () => {});
     child.stdin?.end(input ?? '');
   });
-}
-
-/** True where the peer is on this machine; `root` asks whether this process may mount. */
-export function hasPeer(need: Need): boolean {
-  return isMet(need);
 }
 
 /**
@@ -149,7 +144,7 @@ function adaptToNesting(path: string): void {
 
 /** Skips or fails the running test where a need is not met. */
 function requireNeeds(needs: readonly Need[], skip: (note: string) => void): void {
-  const missing = needs.filter((need) => !isMet(need));
+  const missing = needs.filter((need) => !hasPeer(need));
   if (missing.length === 0) return;
   const note = `missing ${missing.map(describeMissing).join(', ')}`;
   if (inContinuousIntegration()) throw new Error(`${note}: with CI=true every peer must be here`);
