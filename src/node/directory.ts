@@ -109,6 +109,7 @@ async function children(state: Walk, location: Buffer, prefix: string, shown: st
     if (filter && !filter(path)) continue;
     const stats = lookUp(Buffer.concat([location, separator, name]), path);
     if (stats) found.push({ name, path, stats });
+    else if (path.includes('\ufffd')) throw unreadableName(path);
   }
   const key = ({ name, stats }: Found): Buffer => (stats.isDirectory() ? Buffer.concat([name, slash]) : name);
   return found
@@ -154,6 +155,15 @@ function describe(state: Walk, at: Buffer, path: string, stats: Stats): LayerFil
   if (stats.isFIFO()) return { ...file, type: 'fifo' };
   const type = stats.isCharacterDevice() ? 'character-device' : 'block-device';
   return { ...file, type, device: deviceNumbers(stats.rdev) };
+}
+
+/** Deno gives such a name with U+FFFD for its bytes, and then finds no file of that name: better said than left out. */
+function unreadableName(path: string): StowageError {
+  return new StowageError(
+    'RUNTIME_UNSUPPORTED',
+    `The name of ${JSON.stringify(path)} is not UTF-8, and this runtime cannot open it. Rename the file, or pack it under Node or Bun.`,
+    { path },
+  );
 }
 
 function readLink(at: Buffer, path: string): string {

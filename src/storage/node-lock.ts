@@ -14,8 +14,6 @@ import { liveness, type Owner, randomToken, thisOwner } from './node-owner.ts';
 
 /** How often a holder shows that it lives, for those who cannot see its process. */
 const beatMilliseconds = 10_000;
-/** How long the file of an unseen holder must stand still, by the waiter's own clock, before it counts as dead. */
-const silenceMilliseconds = 60_000;
 /** Waiters ask again after 1 to 50 ms. */
 const longestPause = 50;
 
@@ -27,14 +25,16 @@ export async function temporaryName(): Promise<string> {
 
 /**
  * Waits until this call holds the lock `name` in `directory`, and gives the call that releases it. `prepare` makes the directory:
- * another process may remove it while it is empty.
+ * another process may remove it while it is empty. `silence` is how many milliseconds the file of an unseen holder must stand still,
+ * by this waiter's own clock, before it counts as dead: six times the interval at which a holder touches it.
  */
 export async function acquireLock(
   directory: string,
   name: string,
   prepare: () => Promise<void>,
+  silence: number = 6 * beatMilliseconds,
 ): Promise<() => Promise<void>> {
-  const seen: Sightings = new Map();
+  const seen: Sightings = { silence, files: new Map() };
   for (let pause = 1; ; pause = Math.min(pause * 1.5, longestPause)) {
     const release = await tryLock(directory, name, prepare, seen);
     if (release) return release;
@@ -57,7 +57,10 @@ export async function sweep(directory: string): Promise<void> {
     } else if (/^(lock|claim)-/.test(name)) {
       const record = await readRecord(path);
       if (record?.owner && (await liveness(record.owner)) === 'dead') {
-        const release = await tryLock(directory, name, async () => {}, new Map()).catch(() => undefined);
+        const release = await tryLock(directory, name, async () => {}, {
+          silence: Number.POSITIVE_INFINITY,
+          files: new Map(),
+        }).catch(() => undefined);
         await release?.();
       }
     }
@@ -70,8 +73,11 @@ interface LockRecord {
   owner: Owner | undefined;
 }
 
-/** When a waiter first saw a holder's file with this very time of change. */
-type Sightings = Map<string, { changed: number; since: number }>;
+/** When a waiter first saw a holder's file with this very time of change, by the holder's token. */
+interface Sightings {
+  silence: number;
+  files: Map<string, { changed: number; since: number }>;
+}
 
 async function tryLock(
   directory: string,
@@ -157,12 +163,12 @@ async function isDead(path: string, record: LockRecord, seen: Sightings): Promis
   const state = record.owner ? await liveness(record.owner) : 'unknown';
   if (state !== 'unknown') return state === 'dead';
   const changed = (await stat(path).catch(() => undefined))?.mtimeMs ?? 0;
-  const first = seen.get(record.token);
+  const first = seen.files.get(record.token);
   if (first?.changed !== changed) {
-    seen.set(record.token, { changed, since: performance.now() });
+    seen.files.set(record.token, { changed, since: performance.now() });
     return false;
   }
-  return performance.now() - first.since > silenceMilliseconds;
+  return performance.now() - first.since > seen.silence;
 }
 
 async function readRecord(path: string): Promise<LockRecord | undefined> {

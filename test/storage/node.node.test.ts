@@ -9,6 +9,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StowageError } from '../../src/errors.ts';
 import { NodeStorage } from '../../src/storage/node.ts';
+import { acquireLock } from '../../src/storage/node-lock.ts';
 import { paths, pattern, put, storageContract, text } from './contract.ts';
 
 for (const durable of [true, false]) {
@@ -260,6 +261,34 @@ describe('between processes', { timeout: 60_000 }, () => {
     waited = true;
     await release();
     expect(await own).toBe(true);
+  });
+
+  test('a holder that cannot be seen is succeeded when it shows no sign of life, and not while it does', async () => {
+    const folder = join(root, 'locks');
+    await mkdir(folder);
+    const foreign = { token: 'f'.repeat(32), owner: { host: '0'.repeat(16), pid: 1, start: '1' } };
+    await writeFile(join(folder, 'lock-x'), JSON.stringify(foreign));
+    let showing = true;
+    const shows = (async () => {
+      for (let second = 1; second < 70; second++) {
+        await utimes(join(folder, 'lock-x'), second, second);
+        await new Promise((resolve) => setTimeout(resolve, 30));
+      }
+      showing = false;
+    })();
+    const release = await acquireLock(folder, 'lock-x', async () => {}, 1500);
+    expect(showing).toBe(false);
+    await shows;
+    await release();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test('a lock file that its writer never finished does not stand for ever', async () => {
+    const folder = join(root, 'locks');
+    await mkdir(folder);
+    await writeFile(join(folder, 'lock-x'), '');
+    await (await acquireLock(folder, 'lock-x', async () => {}, 50))();
+    expect(readdirSync(folder)).toEqual([]);
   });
 
   test('a process number that is used again does not keep a dead holder alive', async () => {
