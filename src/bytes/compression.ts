@@ -14,7 +14,7 @@ export function compressionOf(beginning: Uint8Array): Compression {
   const [first, second, third, fourth] = beginning;
   if (first === 0x1f && second === 0x8b) return 'gzip';
   if (first === 0x28 && second === 0xb5 && third === 0x2f && fourth === 0xfd) return 'zstd';
-  // A zstd file may begin with frames to be skipped, as eStargz's kin do.
+  // A zstd file may begin with frames that are to be skipped.
   if (first !== undefined && first >> 4 === 5 && second === 0x2a && third === 0x4d && fourth === 0x18) return 'zstd';
   return 'none';
 }
