@@ -37,7 +37,12 @@ export function writeDocument<T>(value: T, kind: DocumentKind<T>): Uint8Array {
 }
 
 /** The value in the specification's key order. */
-export function checkDocument<T>(value: unknown, kind: DocumentKind<T>, what = kind.name, mediaType?: string): T {
+export function checkDocument<T>(
+  value: unknown,
+  kind: DocumentKind<T>,
+  what: string = kind.name,
+  mediaType?: string,
+): T {
   const refuse = refusal(kind.code, what);
   kind.rule?.(value, refuse, mediaType);
   return kind.fields(value, '', refuse);
@@ -49,14 +54,16 @@ export function checkDocument<T>(value: unknown, kind: DocumentKind<T>, what = k
  */
 export function refuseOtherThan(name: 'manifest' | 'index'): Required<DocumentKind<unknown>>['rule'] {
   const [isOwn, isOther, foreign] =
-    name === 'index' ? [isIndex, isManifest, ['config', 'layers']] : [isManifest, isIndex, ['manifests']];
+    name === 'index'
+      ? [isIndex, isManifest, ['config', 'layers', 'fsLayers']]
+      : [isManifest, isIndex, ['manifests', 'fsLayers']];
   return (value, refuse, expected) => {
     const document = object(value, '', refuse);
     const own = document.mediaType;
-    if (document.schemaVersion === 1 || document.fsLayers)
+    if (document.schemaVersion === 1)
       throw refuse(
         'schemaVersion',
-        "2 (push Docker's schema 1 anew)",
+        "2 (for Docker's schema 1, push the image anew)",
         document.schemaVersion,
         'MEDIA_TYPE_UNSUPPORTED',
       );

@@ -57,12 +57,15 @@ export function parseJson(bytes: Uint8Array | string, options: { what: string; l
  * Writes a value as UTF-8 JSON without white space or HTML escapes: its keys of `keyOrder` first and in that order, the
  * others after in their own. Objects within it keep their order.
  *
- * @throws `JSON_INVALID` what JSON cannot say: a cycle, a bigint, `undefined`.
+ * @throws `JSON_INVALID` what JSON cannot say (a cycle, a bigint, `undefined`), and a key `__proto__`.
  */
 export function serializeJson(value: unknown, keyOrder: readonly string[] = []): Uint8Array {
   try {
     const blank = Object.fromEntries(keyOrder.map((key) => [key, undefined]));
-    return new TextEncoder().encode(JSON.stringify(isObject(value) ? { ...blank, ...value } : value).toString());
+    const text = JSON.stringify(isObject(value) ? { ...blank, ...value } : value).toString();
+    // Within a string the quotes would be escaped: this is a key, which `parseJson` refuses.
+    if (text.includes('"__proto__":')) throw new TypeError('a key "__proto__"');
+    return new TextEncoder().encode(text);
   } catch (cause) {
     throw new StowageError('JSON_INVALID', `Not to be written as JSON: ${cause}`, {}, { cause });
   }
