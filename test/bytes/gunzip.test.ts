@@ -245,7 +245,7 @@ function cut(bytes: Uint8Array, at: number[]): Uint8Array[] {
 }
 
 /** Half words that repeat, half noise, the same each time. */
-function sample(length: number): Uint8Array {
+function sample(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   let state = 1;
   for (let index = 0; index < length; index++) {
@@ -261,7 +261,7 @@ function pack(bytes: Uint8Array, level = 6): Promise<Uint8Array> {
 
 /** One member with the optional fields that the flags call for (RFC 1952, section 2.3). */
 async function withHeader(bytes: Uint8Array, flags: number): Promise<Uint8Array> {
-  const header = [Uint8Array.of(0x1f, 0x8b, 8, flags, 1, 2, 3, 4, 2, 255)];
+  const header: Uint8Array[] = [Uint8Array.of(0x1f, 0x8b, 8, flags, 1, 2, 3, 4, 2, 255)];
   if (flags & 4) header.push(Uint8Array.of(4, 0, 65, 66, 0, 0));
   if (flags & 8) header.push(encode('name\0'));
   if (flags & 16) header.push(encode('comment\0'));
