@@ -19,8 +19,11 @@ export class ChunkQueue {
     return this.#filled > 0;
   }
 
-  push(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
+  push(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    // A Node Buffer's `slice` is no copy, and views of it are Buffers again: what comes out is a plain Uint8Array.
+    const isPlain = Object.getPrototypeOf(chunk) === Uint8Array.prototype;
+    const bytes = isPlain ? chunk : new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
     if (this.#at < this.#chunk.length) {
       this.#waiting.push(bytes);
       return;

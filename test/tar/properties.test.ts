@@ -112,7 +112,7 @@ describe('any entry', () => {
           expect(decode(archive, { cuts })).toEqual(decode(archive));
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 });
