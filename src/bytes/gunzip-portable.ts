@@ -1,26 +1,39 @@
 /** The framing of gzip (RFC 1952) around DEFLATE, in portable code: any number of members, each checked to its last byte. */
 import { crc32 } from './crc32.ts';
+import { letEventsIn } from './event-loop.ts';
 import { Inflater, inflateInputBytes } from './inflate.ts';
 
 /** Makes the error for what is wrong at a byte of the input. */
 export type GzipFault = (reason: string, offset: number) => Error;
 
-/** As `gunzip`, which adds the limits. Holds about 400 KiB, whatever the input says. */
+/** As `gunzip`, which adds the limits. Holds about 400 KiB, whatever the input says, and lets events in between pieces of work. */
 export async function* gunzipPortably(
   chunks: AsyncIterable<Uint8Array>,
   fault: GzipFault,
+  signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, void> {
   const members = readMembers(fault);
   members.next();
+  let work = 0;
   for await (const chunk of chunks) {
-    let step = members.next(chunk);
-    while (step.value !== undefined) {
-      yield step.value;
-      step = members.next();
+    for (let at = 0; at < chunk.length; at += inflateInputBytes) {
+      const piece = chunk.subarray(at, at + inflateInputBytes);
+      work += piece.length;
+      for (let step = members.next(piece); step.value !== undefined; step = members.next()) {
+        work += step.value.length;
+        yield step.value;
+      }
+      if (work < turnBytes) continue;
+      work = 0;
+      await letEventsIn();
+      signal?.throwIfAborted();
     }
   }
   members.next();
 }
+
+/** Bytes in and out between two turns of the event loop: some ten milliseconds. */
+const turnBytes = 1024 * 1024;
 
 /** How nearly every header begins: with no field to follow. */
 const plainHeader = [0x1f, 0x8b, 8, 0];

@@ -48,7 +48,8 @@ export async function* gunzip(
   const count = { input: 0 };
   const input = counted(readChunks(chunks, { signal }), count);
   let output = 0;
-  for await (const chunk of zlib === undefined ? gunzipPortably(input, fault) : gunzipNatively(zlib, input, fault)) {
+  const inflated = zlib === undefined ? gunzipPortably(input, fault, signal) : gunzipNatively(zlib, input, fault);
+  for await (const chunk of inflated) {
     output += chunk.length;
     if (output > limits.inflatedBytes) throw limitExceeded('inflatedBytes', limits, what, { input: count.input });
     if (output > ratioFrom && output > limits.inflateRatio * count.input) {

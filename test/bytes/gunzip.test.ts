@@ -165,6 +165,20 @@ for (const engine of engines) {
       await expect(readBytes(gunzip(failing(), { engine }))).rejects.toBe(broken);
     });
 
+    test('a timer that aborts has its turn, though all input is in memory', async () => {
+      const reason = new Error('too slow');
+      const controller = new AbortController();
+      const packed = await pack(new Uint8Array(4_000_000));
+      const endless = (function* (): Generator<Uint8Array, void, void> {
+        for (;;) yield packed;
+      })();
+      setTimeout(() => controller.abort(reason), 20);
+      const reading = (async () => {
+        for await (const _ of gunzip(readChunks(endless), { engine, signal: controller.signal }));
+      })();
+      await expect(reading).rejects.toBe(reason);
+    });
+
     test('an aborted signal ends it with its reason, before the first chunk, between chunks, and while the source hangs', async () => {
       const packed = await pack(sample(2_000_000));
       const reason = new Error('the user left');
