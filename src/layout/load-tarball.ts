@@ -4,11 +4,12 @@ import type { ContentSource } from '../content/content.ts';
 import { StowageError } from '../errors.ts';
 import { Image } from '../image/image.ts';
 import { listImages } from '../image/select.ts';
-import { type Limits, resolveLimits } from '../limits.ts';
+import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { annotationKeys } from '../oci/annotations.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Platform } from '../oci/platform.ts';
+import { isNonDistributable } from '../oci/media-types.ts';
+import { formatPlatform, type Platform } from '../oci/platform.ts';
 import type { Storage } from '../storage/storage.ts';
 import { type Unpacked, unpackArchive } from './archive.ts';
 import { openDockerArchive } from './docker-archive.ts';
@@ -43,6 +44,7 @@ export interface LoadedTarball {
   images: LoadedImage[];
   /** The name that the archive gives its image, if any. */
   tag: string | undefined;
+  /** Whether the images are for different platforms: one image in several forms, not several images of one platform. */
   isMultiPlatform: boolean;
   /** Frees what was unpacked. Nothing of the images can be read after it. Safe to call twice. */
   cleanup(): Promise<void>;
@@ -62,14 +64,30 @@ export interface LoadedTarball {
 export async function loadTarballForPush(source: ByteSource, options: LoadTarballOptions = {}): Promise<LoadedTarball> {
   const { memoryThreshold = 100 * 1024 * 1024, spill, signal } = options;
   const limits = resolveLimits(options.limits);
+  if (!(memoryThreshold >= 0)) {
+    throw new StowageError(
+      'ARGUMENT_INVALID',
+      `memoryThreshold is ${memoryThreshold}; give a number of bytes, at least 0.`,
+      { field: 'memoryThreshold' },
+    );
+  }
   const unpacked = await unpackArchive(source, { memoryThreshold, spill, limits, signal });
   try {
     const { content, roots, tag } = await openArchive(unpacked, limits, signal);
     const images: LoadedImage[] = [];
+    // One image may have several names, or stand in several lists.
+    const seen = new Set<Digest>();
+    let documentBytes = 0;
     for (const root of roots) {
       for (const descriptor of await listImages(content, root, { limits, signal })) {
+        if (seen.has(descriptor.digest)) continue;
+        seen.add(descriptor.digest);
         const image = await openImage(content, descriptor, limits, signal);
-        if (image) images.push(image);
+        if (!image) continue;
+        images.push(image);
+        documentBytes += image.manifest.length + image.config.length;
+        if (documentBytes > limits.documentBytes)
+          throw limitExceeded('documentBytes', limits, 'The manifests and configs of the archive');
       }
     }
     if (images.length === 0)
@@ -77,9 +95,12 @@ export async function loadTarballForPush(source: ByteSource, options: LoadTarbal
         'LAYOUT_INVALID',
         'The archive is an image layout, but lists no image. Save the image anew.',
       );
-    return { images, tag, isMultiPlatform: images.length > 1, cleanup: unpacked.cleanup };
+    const platforms = new Set(
+      images.map(({ platform }) => JSON.stringify([formatPlatform(platform), platform['os.version']])),
+    );
+    return { images, tag, isMultiPlatform: platforms.size > 1, cleanup: unpacked.cleanup };
   } catch (error) {
-    await unpacked.cleanup();
+    await unpacked.cleanup().catch(() => {});
     throw error;
   }
 }
@@ -122,6 +143,7 @@ async function openImage(
     if (error instanceof StowageError && error.code === 'MEDIA_TYPE_UNSUPPORTED') return undefined;
     throw error;
   }
+  for (const { descriptor: layer } of image.layers) await checkHeld(content, layer, descriptor, signal);
   return {
     image,
     manifest: image.manifestBytes,
@@ -137,4 +159,22 @@ async function openImage(
     platform: descriptor.platform ?? image.platform,
     annotations: image.manifest.annotations ?? {},
   };
+}
+
+/** Digests are checked when a layer is read; that it is there, and as long as is said, is told now. */
+async function checkHeld(
+  content: ContentSource,
+  layer: Descriptor,
+  manifest: Descriptor,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (isNonDistributable(layer.mediaType) || (await content.has(layer, { signal }))) return;
+  // Reading says what is wrong: nothing of that name, or another size.
+  const stream = await content.read(layer, { signal });
+  await stream.cancel();
+  throw new StowageError(
+    'BLOB_NOT_FOUND',
+    `Manifest ${manifest.digest} names the layer ${layer.digest}, which the archive does not hold. Save the image anew.`,
+    { digest: layer.digest },
+  );
 }
