@@ -49,8 +49,11 @@ export function checksumHolds(bytes: Uint8Array, at: number): boolean {
 /** The sum of a header's bytes, those of the checksum itself counted as spaces. */
 export function checksumOf(bytes: Uint8Array, at: number): number {
   let sum = 8 * 0x20;
-  for (let index = at; index < at + field.checksum; index++) sum += bytes[index]!;
-  for (let index = at + field.type; index < at + blockSize; index++) sum += bytes[index]!;
+  for (let index = at + field.checksum; index < at + field.type; index++) sum -= bytes[index]!;
+  // Four at a time: this loop is a fifth of the time of reading an archive of small files.
+  for (let index = at; index < at + blockSize; index += 4) {
+    sum += bytes[index]! + bytes[index + 1]! + bytes[index + 2]! + bytes[index + 3]!;
+  }
   return sum;
 }
 

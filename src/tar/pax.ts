@@ -13,14 +13,18 @@ export const xattrPrefix = 'SCHILY.xattr.';
 /**
  * Reads the body of an extended header, strictly: a record that is not exactly as long as it says fails. Later records
  * win over earlier ones. Keywords that mean nothing here (`atime`, `comment`…) are checked and dropped. The offsets and
- * lengths of GNU's sparse format 0.0, which repeat, are joined under `GNU.sparse.map`, as format 0.1 has them.
+ * lengths of GNU's sparse format 0.0, which repeat, are joined under `GNU.sparse.map`, as format 0.1 has them. Values are
+ * views of `bytes`.
  */
 export function parsePax(bytes: Uint8Array, fail: Fail): PaxRecords {
   const records: PaxRecords = new Map();
   const sparse: string[] = [];
   for (let at = 0; at < bytes.length; ) {
-    const { key, value, next } = readRecord(bytes, at, fail);
-    at = next;
+    const equals = findEquals(bytes, at, fail);
+    const key = keywordOf(bytes, equals.start, equals.at);
+    at = equals.next;
+    if (ignored.has(key)) continue;
+    const value = bytes.subarray(equals.at + 1, equals.next - 1);
     if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') {
       if ((sparse.length % 2 === 0) !== (key === 'GNU.sparse.offset'))
         throw fail(`the PAX record ${key} is out of order`);
@@ -43,7 +47,9 @@ export function parsePax(bytes: Uint8Array, fail: Fail): PaxRecords {
  * sparse map for all files would be no file's own, and bounding eight keywords bounds what an archive can make us keep.
  */
 export function mergeGlobal(globals: PaxRecords, records: PaxRecords): void {
-  for (const [key, value] of records) if (textKeys.has(key) || numberKeys.has(key)) globals.set(key, value);
+  for (const [key, value] of records) {
+    if (textKeys.has(key) || numberKeys.has(key)) globals.set(key, value.slice());
+  }
 }
 
 /** The records in force for one entry: its own over the global ones. */
@@ -115,7 +121,7 @@ export function paxXattrs(records: PaxRecords): Record<string, Uint8Array> | und
   for (const [key, value] of records) {
     if (key.startsWith(xattrPrefix)) {
       xattrs ??= Object.create(null) as Record<string, Uint8Array>;
-      xattrs[key.slice(xattrPrefix.length)] = value;
+      xattrs[key.slice(xattrPrefix.length)] = value.slice();
     } else if (key.startsWith(libarchivePrefix)) {
       const name = percentDecode(key.slice(libarchivePrefix.length));
       const bytes = records.has(xattrPrefix + name) ? undefined : base64Decode(value);
@@ -152,12 +158,23 @@ const textKeys: ReadonlySet<string> = new Set(['path', 'linkpath', 'uname', 'gna
 const numberKeys: ReadonlySet<string> = new Set(['size', 'uid', 'gid', 'mtime']);
 const deviceKeys: ReadonlySet<string> = new Set(['SCHILY.devmajor', 'SCHILY.devminor']);
 
+const commonKeywords: readonly { name: string; codes: Uint8Array }[] = ['mtime', 'atime', 'ctime', 'path'].map(
+  (name) => ({
+    name,
+    codes: new TextEncoder().encode(name),
+  }),
+);
+
+/** Written by GNU tar for every entry, and of no use to a layer. */
+const ignored: ReadonlySet<string> = new Set(['atime', 'ctime']);
+
 function isRelevant(key: string): boolean {
   if (numberKeys.has(key) || deviceKeys.has(key) || key.startsWith('GNU.sparse.')) return true;
   return (key.startsWith(xattrPrefix) && key !== xattrPrefix) || key.startsWith(libarchivePrefix);
 }
 
-function readRecord(bytes: Uint8Array, at: number, fail: Fail): { key: string; value: Uint8Array; next: number } {
+/** Where the record's keyword starts, where its equals sign is, and where the next record is. */
+function findEquals(bytes: Uint8Array, at: number, fail: Fail): { start: number; at: number; next: number } {
   // Searched by hand, and no further than a length can reach: `indexOf` would run through a megabyte of malformed record.
   let space = at;
   while (space < bytes.length && space - at < 12 && bytes[space] !== 0x20) space++;
@@ -166,9 +183,21 @@ function readRecord(bytes: Uint8Array, at: number, fail: Fail): { key: string; v
   // The shortest record is `5 a=\n`, but for its keyword's length.
   if (Number.isNaN(length) || next > bytes.length || next < space + 3) throw fail('a PAX record has a wrong length');
   if (bytes[next - 1] !== 0x0a) throw fail('a PAX record does not end where its length says');
-  const equals = bytes.indexOf(0x3d, space + 1);
-  if (equals < 0 || equals >= next || equals === space + 1) throw fail('a PAX record has no keyword');
-  return { key: decodeText(bytes, space + 1, equals), value: bytes.subarray(equals + 1, next - 1), next };
+  let equals = space + 1;
+  while (equals < next && bytes[equals] !== 0x3d) equals++;
+  if (equals === next || equals === space + 1) throw fail('a PAX record has no keyword');
+  return { start: space + 1, at: equals, next };
+}
+
+/** The keyword as text. The common ones are found by their bytes, which is faster than to make strings of them. */
+function keywordOf(bytes: Uint8Array, start: number, end: number): string {
+  for (const { name, codes } of commonKeywords) {
+    if (codes.length !== end - start) continue;
+    let index = 0;
+    while (index < codes.length && codes[index] === bytes[start + index]) index++;
+    if (index === codes.length) return name;
+  }
+  return decodeText(bytes, start, end);
 }
 
 /** The length of a record counts its own digits. */

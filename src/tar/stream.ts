@@ -4,7 +4,7 @@ import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { TarDecoder } from './decoder.ts';
 import { TarEncoder } from './encoder.ts';
-import type { TarEvent, TarHeader } from './entry.ts';
+import type { TarHeader } from './entry.ts';
 
 /** An entry to be written. The body gives exactly `size` bytes; without one, `size` is 0. */
 export type TarSource = TarHeader & { body?: Uint8Array | AsyncIterable<Uint8Array> };
@@ -124,20 +124,27 @@ function bodyOf(
   isCurrent: () => boolean,
 ): AsyncIterable<Uint8Array> {
   let isTaken = false;
-  async function* read(): AsyncGenerator<Uint8Array, void, void> {
+  let isOver = false;
+  // By hand rather than as a generator: what is there already takes one turn of the event loop, not three.
+  const next = async (): Promise<IteratorResult<Uint8Array, undefined>> => {
     for (;;) {
+      if (isOver) return { done: true, value: undefined };
       if (!isCurrent()) throw bodyConsumed(path);
-      const event: TarEvent | undefined = decoder.next();
+      const event = decoder.next();
       if (event === undefined) await pull();
-      else if (event.type === 'body') yield event.bytes;
-      else return;
+      else if (event.type === 'body') return { done: false, value: event.bytes };
+      else isOver = true;
     }
-  }
+  };
+  const finish = async (): Promise<IteratorResult<Uint8Array, undefined>> => {
+    isOver = true;
+    return { done: true, value: undefined };
+  };
   return {
     [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
       if (isTaken || !isCurrent()) throw bodyConsumed(path);
       isTaken = true;
-      return read();
+      return { next, return: finish };
     },
   };
 }

@@ -25,6 +25,18 @@ export function encodeText(text: string): Uint8Array | undefined {
   return loneSurrogate.test(text) ? encodeEscaped(text) : encoder.encode(text);
 }
 
+/** How many bytes `encodeText` gives, without making them. */
+export function byteLengthOf(text: string): number {
+  let length = 0;
+  for (const character of text) {
+    const code = character.codePointAt(0)!;
+    // A lone surrogate stands for one byte.
+    if (code < 0x80 || (code >= 0xd800 && code <= 0xdfff)) length += 1;
+    else length += code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+  }
+  return length;
+}
+
 /** Whether the text stands for bytes that are not UTF-8. */
 export function isEscaped(text: string): boolean {
   return loneSurrogate.test(text);
