@@ -115,9 +115,13 @@ export async function* atLeast(
 
 /**
  * The chunks as a WHATWG stream, for the library's edge. Nothing is read ahead: each chunk is fetched when it is asked
- * for, and cancelling ends the iteration, so that whatever feeds it is released.
+ * for, and cancelling ends the iteration, so that whatever feeds it is released. A generator that has not begun has no
+ * `finally` to run: `unread` is called where the stream is cancelled before anything was asked for, to release what it would read.
  */
-export function toStream(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+export function toStream(
+  chunks: AsyncIterable<Uint8Array>,
+  unread: () => unknown = () => {},
+): ReadableStream<Uint8Array> {
   let iterator: AsyncIterator<Uint8Array> | undefined;
   return new ReadableStream<Uint8Array>(
     {
@@ -130,6 +134,7 @@ export function toStream(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint
         }
       },
       async cancel() {
+        if (iterator === undefined) await unread();
         iterator ??= chunks[Symbol.asyncIterator]();
         await iterator.return?.();
       },

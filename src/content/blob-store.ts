@@ -44,8 +44,9 @@ export function blobStore(storage: Storage): BlobStore {
           { digest: descriptor.digest, expected: descriptor.size, actual: file.size },
         );
       }
-      const chunks = readChunks(await storage.read(path), { signal });
-      return toStream(verifyChunks(chunks, descriptor, `blob ${descriptor.digest}`));
+      const stream = await storage.read(path);
+      const chunks = verifyChunks(readChunks(stream, { signal }), descriptor, `blob ${descriptor.digest}`);
+      return toStream(chunks, () => stream.cancel());
     },
 
     write: (body, expected = {}, options = {}) => writeBlob(storage, body, expected, options.signal),
@@ -68,7 +69,7 @@ async function writeBlob(
   if (expected.digest !== undefined) {
     const held = await storage.stat(blobPath(expected.digest));
     if (held && (expected.size === undefined || held.size === expected.size)) {
-      if (body instanceof ReadableStream) await body.cancel();
+      await release(body);
       return describe(expected.digest, held.size);
     }
   }
@@ -99,6 +100,17 @@ async function writeBlob(
   } catch (error) {
     await file.abort();
     throw error;
+  }
+}
+
+/** Lets go of a body that is not wanted. What it thinks of that is of no concern. */
+async function release(body: ByteSource): Promise<void> {
+  const { cancel, return: close } = Object(body) as { cancel?: () => unknown; return?: () => unknown };
+  try {
+    if (typeof cancel === 'function') await cancel.call(body);
+    else if (typeof close === 'function') await close.call(body);
+  } catch {
+    // The blob is held all the same.
   }
 }
 

@@ -1,11 +1,11 @@
 /** One copy for every pair of places: content moves from any source to any store, children before parents, each blob once. */
-import { readChunks } from '../bytes/byte-source.ts';
+import { type ByteSource, readChunks } from '../bytes/byte-source.ts';
 import { digestOf } from '../bytes/hash.ts';
 import { pmapBounded } from '../bytes/pmap-bounded.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
+import { type Descriptor, descriptorData } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
 import { type ImageIndex, imageIndex, serializeIndex } from '../oci/image-index.ts';
 import { isIndex, isNonDistributable } from '../oci/media-types.ts';
@@ -66,9 +66,18 @@ export async function copyGraph(
     async (descriptor) => {
       signal?.throwIfAborted();
       if (await to.has(descriptor, { signal })) return skip(descriptor);
+      const write = (body: ByteSource): Promise<Descriptor> =>
+        to.write(onProgress ? reported(readChunks(body), descriptor, onProgress) : body, descriptor, { signal });
+      const embedded = descriptorData(descriptor);
+      if (embedded) return write(embedded);
       if (isNonDistributable(descriptor.mediaType) && !(await from.has(descriptor, { signal }))) return;
-      const body = readChunks(await from.read(descriptor, { signal }), { signal });
-      await to.write(onProgress ? reported(body, descriptor, onProgress) : body, descriptor, { signal });
+      const body = await from.read(descriptor, { signal });
+      try {
+        await write(body);
+      } finally {
+        // A store that turns out to hold the blob by now may leave it unread.
+        await body.cancel().catch(() => {});
+      }
     },
     blobs,
     concurrency,
@@ -76,7 +85,8 @@ export async function copyGraph(
   for (const { descriptor, bytes } of documents.reverse()) {
     signal?.throwIfAborted();
     if (await to.has(descriptor, { signal })) skip(descriptor);
-    else await to.write(bytes, descriptor, { signal });
+    else
+      await to.write(onProgress ? reported(readChunks(bytes), descriptor, onProgress) : bytes, descriptor, { signal });
   }
 }
 
@@ -108,6 +118,11 @@ async function filterIndex(
   platforms: readonly Platform[],
   options: CopyOptions,
 ): Promise<{ index: ImageIndex; bytes: Uint8Array; descriptor: Descriptor }> {
+  if (platforms.length === 0)
+    throw new StowageError(
+      'ARGUMENT_INVALID',
+      'The list of platforms is empty. Name one, or leave the option out for all.',
+    );
   const original = await readDocument(from, root, options);
   const index = imageIndex.parse(original, options);
   for (const platform of platforms) {

@@ -2,6 +2,7 @@
 import { readBytes, readChunks } from '../bytes/byte-source.ts';
 import { verifyChunks } from '../bytes/hash.ts';
 import { pmapBounded } from '../bytes/pmap-bounded.ts';
+import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { type Descriptor, descriptorData } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -20,7 +21,7 @@ export interface GraphDocument {
 
 /** All that a root reaches, each digest once. */
 export interface Graph {
-  /** Indexes and manifests, parents before children. */
+  /** Indexes and manifests, each before all that it names, however it is reached. */
   documents: GraphDocument[];
   /** Configs, layers and content of types that are not known here. */
   blobs: Descriptor[];
@@ -37,6 +38,15 @@ export interface WalkOptions {
 /** True for what names other content: a manifest or an index, OCI's or Docker's. */
 export function isDocument(descriptor: Descriptor): boolean {
   return isManifest(descriptor.mediaType) || isIndex(descriptor.mediaType);
+}
+
+/**
+ * Throws `LIMIT_EXCEEDED` for an index past `indexDepth`, where a root has the depth 0. The deepest index may still name
+ * manifests, but those name no documents.
+ */
+export function checkDepth(descriptor: Descriptor, depth: number, limits: Limits): void {
+  if (depth > limits.indexDepth + (isIndex(descriptor.mediaType) ? 0 : 1))
+    throw limitExceeded('indexDepth', limits, `Index ${descriptor.digest} is nested`, { digest: descriptor.digest });
 }
 
 /**
@@ -80,34 +90,69 @@ export async function walkGraph(
 ): Promise<Graph> {
   const { missing = 'refuse', concurrency = 4, signal } = options;
   const limits = resolveLimits(options.limits);
-  const seen = new Set<Digest>();
-  const documents: GraphDocument[] = [];
-  const blobs: Descriptor[] = [];
+  const named = new Map<Digest, Descriptor>();
+  const documents = new Map<Digest, GraphDocument>();
+  const blobs = new Map<Digest, Descriptor>();
   let documentBytes = 0;
   let level = [...roots];
   for (let depth = 0; level.length > 0; depth++) {
-    // The deepest index may still name manifests, and those their blobs.
-    if (depth > limits.indexDepth + 1)
-      throw limitExceeded('indexDepth', limits, `Index ${roots[0]?.digest} nests others`);
-    const fresh = level.filter((descriptor) => !seen.has(descriptor.digest) && seen.add(descriptor.digest));
-    if (seen.size > limits.graphNodes) throw limitExceeded('graphNodes', limits, `The graph of ${roots[0]?.digest}`);
-    blobs.push(...fresh.filter((descriptor) => !isDocument(descriptor)));
+    const fresh = new Map<Digest, Descriptor>();
+    for (const descriptor of level) {
+      const { digest } = descriptor;
+      checkOneSize(named.get(digest) ?? descriptor, descriptor);
+      named.set(digest, descriptor);
+      if (!isDocument(descriptor)) blobs.set(digest, blobs.get(digest) ?? descriptor);
+      else if (!documents.has(digest)) fresh.set(digest, descriptor);
+    }
+    if (named.size > limits.graphNodes) throw limitExceeded('graphNodes', limits, `The graph of ${roots[0]?.digest}`);
+    for (const descriptor of fresh.values()) checkDepth(descriptor, depth, limits);
     const read = await pmapBounded(
       async (descriptor): Promise<GraphDocument | undefined> => {
         signal?.throwIfAborted();
-        if (missing === 'pass' && !descriptor.data && !(await source.has(descriptor, { signal }))) return undefined;
-        const bytes = await readDocument(source, descriptor, { limits, signal });
+        const bytes = await readDocument(source, descriptor, { limits, signal }).catch((error: unknown) => {
+          if (missing === 'pass' && error instanceof StowageError && error.code === 'BLOB_NOT_FOUND') return undefined;
+          throw error;
+        });
+        if (bytes === undefined) return undefined;
         documentBytes += bytes.length;
         if (documentBytes > limits.documentBytes)
           throw limitExceeded('documentBytes', limits, `The documents of ${roots[0]?.digest}`);
         return { descriptor, bytes, children: readChildren(descriptor, bytes, { limits }) };
       },
-      fresh.filter(isDocument),
+      fresh.values(),
       concurrency,
     );
     const found = read.filter((document) => document !== undefined);
-    documents.push(...found);
+    for (const document of found) documents.set(document.descriptor.digest, document);
     level = found.flatMap((document) => document.children);
   }
-  return { documents, blobs };
+  // What one document calls a blob may be a document to another, and then its children count.
+  for (const digest of documents.keys()) blobs.delete(digest);
+  return { documents: parentsFirst(roots, documents), blobs: [...blobs.values()] };
+}
+
+/** Two descriptors of one digest that state two sizes: one of them lies, and readers may differ in which they believe. */
+function checkOneSize(known: Descriptor, descriptor: Descriptor): void {
+  if (known.size === descriptor.size) return;
+  throw new StowageError(
+    'SIZE_MISMATCH',
+    `${descriptor.digest} is said to have ${known.size} bytes in one place and ${descriptor.size} in another. The documents that name it contradict one another; fetch or build the image anew.`,
+    { digest: descriptor.digest, expected: known.size, actual: descriptor.size },
+  );
+}
+
+/** A document may be named on several levels, so the order in which they were read is not good enough. */
+function parentsFirst(roots: readonly Descriptor[], documents: ReadonlyMap<Digest, GraphDocument>): GraphDocument[] {
+  const finished = new Set<GraphDocument>();
+  const seen = new Set<Digest>();
+  const visit = ({ digest }: Descriptor): void => {
+    const document = documents.get(digest);
+    if (document === undefined || seen.has(digest)) return;
+    seen.add(digest);
+    for (const child of [...document.children].reverse()) visit(child);
+    finished.add(document);
+  };
+  // Backwards, so that the reverse keeps the order of siblings.
+  for (const root of [...roots].reverse()) visit(root);
+  return [...finished].reverse();
 }

@@ -1,9 +1,10 @@
 /** Which image of an index is meant. */
 import type { BlobSource } from '../content/content.ts';
-import { readDocument } from '../content/graph.ts';
+import { checkDepth, readDocument } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
 import { imageIndex } from '../oci/image-index.ts';
 import { isIndex, isManifest } from '../oci/media-types.ts';
 import { bestMatch, formatPlatform, type Platform } from '../oci/platform.ts';
@@ -19,18 +20,29 @@ export async function listImages(
   source: BlobSource,
   root: Descriptor,
   options: Omit<SelectOptions, 'platform'> = {},
-  depth = 0,
 ): Promise<Descriptor[]> {
-  if (!isIndex(root.mediaType)) return isManifest(root.mediaType) ? [root] : [];
   const limits = resolveLimits(options.limits);
-  if (depth > limits.indexDepth) throw limitExceeded('indexDepth', limits, `Index ${root.digest} nests others`);
-  const index = imageIndex.parse(await readDocument(source, root, options), { limits });
   const found: Descriptor[] = [];
-  for (const child of index.manifests) {
-    if (child.platform?.os === 'unknown' && child.platform.architecture === 'unknown') continue;
-    found.push(...(await listImages(source, child, options, depth + 1)));
+  // An index that is named again says nothing new; read again at each level, a few could keep a reader busy for ever.
+  const seen = new Set<Digest>();
+  let documentBytes = 0;
+  const visit = async (descriptor: Descriptor, depth: number): Promise<void> => {
+    if (isManifest(descriptor.mediaType)) found.push(descriptor);
+    if (!isIndex(descriptor.mediaType) || seen.has(descriptor.digest)) return;
+    seen.add(descriptor.digest);
+    checkDepth(descriptor, depth, limits);
+    const bytes = await readDocument(source, descriptor, options);
+    documentBytes += bytes.length;
+    if (documentBytes > limits.documentBytes)
+      throw limitExceeded('documentBytes', limits, `The indexes of ${root.digest}`);
+    const index = imageIndex.parse(bytes, { limits, what: `index ${descriptor.digest}` });
+    for (const child of index.manifests) {
+      if (child.platform?.os === 'unknown' && child.platform.architecture === 'unknown') continue;
+      await visit(child, depth + 1);
+    }
     if (found.length > limits.graphNodes) throw limitExceeded('graphNodes', limits, `The images of ${root.digest}`);
-  }
+  };
+  await visit(root, 0);
   return found;
 }
 

@@ -2,10 +2,11 @@
 import { readChunks } from '../bytes/byte-source.ts';
 import { verifyChunks } from '../bytes/hash.ts';
 import { blobPath, blobStore } from '../content/blob-store.ts';
-import { isDocument, readChildren, readDocument } from '../content/graph.ts';
+import { checkDepth, isDocument, readChildren, readDocument } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
+import { isDigest } from '../oci/digest.ts';
 import { imageIndex } from '../oci/image-index.ts';
 import { parseLayoutHeader } from '../oci/image-layout.ts';
 import { isNonDistributable } from '../oci/media-types.ts';
@@ -57,8 +58,12 @@ export async function verifyLayout(
 async function verifyBlob(storage: Storage, path: string, report: LayoutReport, signal?: AbortSignal): Promise<void> {
   const [, algorithm, encoded, ...rest] = path.split('/');
   const digest = `${algorithm}:${encoded}`;
-  if (rest.length > 0 || blobPath(digest) !== path)
-    throw new StowageError('LAYOUT_INVALID', `${path} is no name for a blob. Remove the file.`, { path });
+  if (rest.length > 0 || !isDigest(digest))
+    throw new StowageError(
+      'LAYOUT_INVALID',
+      `${path} is no name for a blob whose digest can be checked. Remove the file, unless its algorithm is known elsewhere.`,
+      { path },
+    );
   const size = (await storage.stat(path))?.size ?? 0;
   report.blobs++;
   report.bytes += size;
@@ -98,8 +103,7 @@ async function verifyGraph(
     }
     if (corrupt.has(path) || !isDocument(descriptor) || seen.has(descriptor.digest)) return;
     seen.add(descriptor.digest);
-    if (depth > limits.indexDepth + 1)
-      throw limitExceeded('indexDepth', limits, `Index ${descriptor.digest} is nested`);
+    checkDepth(descriptor, depth, limits);
     if (seen.size > limits.graphNodes) throw limitExceeded('graphNodes', limits, 'The graph of the layout');
     for (const child of readChildren(descriptor, await readDocument(blobs, descriptor, { limits, signal }), {
       limits,
