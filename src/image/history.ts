@@ -1,12 +1,24 @@
 /** Times and history entries of an image config (config.md, "history"): what was done, in the words of a Dockerfile. */
 import { environment } from '../bytes/runtime.ts';
+import { StowageError } from '../errors.ts';
 import { resolveTimestamp, type Timestamp } from '../layer/file.ts';
 import type { History, ImageConfig } from '../oci/image-config.ts';
 
 /** RFC 3339 in UTC, with a fraction only where there is one. */
 export function formatTime(time: Timestamp): string {
-  return new Date(resolveTimestamp(time) * 1000).toISOString().replace('.000Z', 'Z');
+  // Rounded, as a Date's milliseconds cut off what seconds as a fraction lack by a hair.
+  const milliseconds = Math.round(resolveTimestamp(time) * 1000);
+  if (milliseconds < earliest || milliseconds > latest) {
+    throw new StowageError(
+      'ARGUMENT_INVALID',
+      `The time ${milliseconds / 1000} is outside of the years 0 to 9999, which RFC 3339 can say. Give a Date or seconds (not milliseconds) since the epoch.`,
+    );
+  }
+  return new Date(milliseconds).toISOString().replace('.000Z', 'Z');
 }
+
+const earliest = Date.parse('0000-01-01T00:00:00Z');
+const latest = Date.parse('9999-12-31T23:59:59.999Z');
 
 /** The time of a change: the option, else `SOURCE_DATE_EPOCH`, else what the image had, else the epoch. */
 export function changeTime(option: Timestamp | undefined, before: string | undefined): string {

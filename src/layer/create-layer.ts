@@ -85,18 +85,36 @@ async function* tarSources(
   const { signal, onProgress } = options;
   for (const { header, body } of planned) {
     signal?.throwIfAborted();
+    let { size } = header;
     if (body === undefined) {
       yield header;
-    } else if (header.size < 0) {
+    } else if (size < 0) {
       const bytes = await bufferBody(header.path, body, limits, signal);
-      yield { ...header, size: bytes.length, body: bytes };
+      size = bytes.length;
+      yield { ...header, size, body: bytes };
     } else if (typeof body === 'string' || body instanceof Uint8Array) {
       yield { ...header, body: typeof body === 'string' ? new TextEncoder().encode(body) : body };
     } else {
-      yield { ...header, body: readChunks(body, { signal }) };
+      yield { ...header, body: readBody(header.path, body, signal) };
     }
-    onProgress?.({ phase: 'build', path: header.path, transferred: header.size, total: header.size });
+    onProgress?.({ phase: 'build', path: header.path, transferred: size, total: size });
   }
+}
+
+/** Bodies know nothing of files: what is wrong with one is told with the name of its file. */
+async function* readBody(path: string, body: ByteSource, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  try {
+    yield* readChunks(body, { signal });
+  } catch (error) {
+    throw withPath(error, path);
+  }
+}
+
+function withPath(error: unknown, path: string): unknown {
+  if (!(error instanceof StowageError) || error.details.path !== undefined) return error;
+  if (error.code !== 'BODY_CONSUMED' && error.code !== 'ARGUMENT_INVALID') return error;
+  const message = `File ${JSON.stringify(path)}: ${error.message}`;
+  return new StowageError(error.code, message, { ...error.details, path }, { cause: error });
 }
 
 /** A tar header comes before its body and says its size, so a body of unknown size must be held to be counted. */
@@ -104,7 +122,7 @@ async function bufferBody(path: string, body: ByteSource, limits: Limits, signal
   try {
     return await readBytes(body, { maximum: limits.bufferedBytes, what: `File ${JSON.stringify(path)}`, signal });
   } catch (error) {
-    if (!(error instanceof StowageError) || error.code !== 'LIMIT_EXCEEDED') throw error;
+    if (!(error instanceof StowageError) || error.code !== 'LIMIT_EXCEEDED') throw withPath(error, path);
     throw new StowageError(
       'LIMIT_EXCEEDED',
       `File ${JSON.stringify(path)} is a stream of unknown size past bufferedBytes = ${limits.bufferedBytes}. Give its size, so that it need not be held in memory.`,

@@ -71,7 +71,9 @@ export async function planFiles(
   const byPath = new Map<string, PlannedFile>();
   for await (const file of files) {
     options.signal?.throwIfAborted();
-    const planned = planFile('name' in file ? fromTarItem(file) : file, options);
+    if (typeof file !== 'object' || file === null)
+      throw new StowageError('FILE_INVALID', `A file is ${String(file)}. Give each as an object: { path, body }.`);
+    const planned = planFile(isTarItem(file) ? fromTarItem(file) : file, options);
     const path = planned.header.path;
     if (byPath.has(path)) {
       throw new StowageError(
@@ -84,9 +86,11 @@ export async function planFiles(
     if (byPath.size > options.limits.tarEntries)
       throw limitExceeded('tarEntries', options.limits, 'The files of the layer');
   }
-  if (options.parents) addParents(byPath, options.mtime);
+  addParents(byPath, options);
   resolveHardLinks(byPath);
-  const all = [...byPath.values()].sort((a, b) => compareBytewise(a.header.path, b.header.path));
+  // The root, which is called `.`, has no bytes to sort by: it is everything's parent.
+  const key = ({ header }: PlannedFile): string => (header.path === '.' ? '' : header.path);
+  const all = [...byPath.values()].sort((a, b) => compareBytewise(key(a), key(b)));
   const isLink = (file: PlannedFile): boolean => file.header.type === 'hardlink';
   return [...all.filter((file) => !isLink(file)), ...all.filter(isLink)];
 }
@@ -154,8 +158,12 @@ function planFile(file: LayerFile, options: { mtime: number; nanoseconds: boolea
   if (!entryTypes.has(type))
     throw invalid('type', `is ${JSON.stringify(type)}; give one of ${[...entryTypes].join(', ')}`);
   if (path === '' && type !== 'directory') throw invalid('type', `is ${type}, but the path names the root directory`);
-  if (path.length > options.limits.pathBytes)
-    throw limitExceeded('pathBytes', options.limits, `The path ${path.slice(0, 60)}…`);
+  for (const [what, text] of Object.entries({ path, 'link target': file.linkTarget ?? '' })) {
+    if ((encodeText(text)?.length ?? 0) > options.limits.pathBytes) {
+      const subject = `File ${JSON.stringify(path.length > 60 ? `${path.slice(0, 60)}…` : path)}: its ${what}`;
+      throw limitExceeded('pathBytes', options.limits, subject, { path });
+    }
+  }
   if (file.body !== undefined && type !== 'file') throw invalid('body', `is given, but a ${type} has none`);
   if (type !== 'file' && file.size) throw invalid('size', `is ${file.size}, but a ${type} has no content`);
   const isLink = type === 'symlink' || type === 'hardlink';
@@ -178,8 +186,12 @@ function planFile(file: LayerFile, options: { mtime: number; nanoseconds: boolea
       { path, expected: size, actual: known },
     );
   }
-  const mtime = file.mtime === undefined ? options.mtime : resolveTimestamp(file.mtime);
-  const seconds = Math.floor(mtime);
+  const time = file.mtime === undefined ? options.mtime : file.mtime instanceof Date ? +file.mtime / 1000 : file.mtime;
+  if (!Number.isFinite(time))
+    throw invalid('mtime', `is ${String(file.mtime)}; give a Date or seconds since the epoch`);
+  const { seconds, nanoseconds } = options.nanoseconds
+    ? splitTime(time)
+    : { seconds: Math.floor(time), nanoseconds: 0 };
   const header: TarHeader = {
     path: path === '' ? '.' : path,
     type,
@@ -189,10 +201,16 @@ function planFile(file: LayerFile, options: { mtime: number; nanoseconds: boolea
     gid: whole('gid', file.gid ?? 0, 0xffff_ffff),
     mtime: seconds,
   };
-  if (options.nanoseconds && mtime !== seconds) header.nanoseconds = Math.round((mtime - seconds) * 1e9) % 1e9;
+  if (nanoseconds > 0) header.nanoseconds = nanoseconds;
   if (isLink)
     header.linkTarget = type === 'hardlink' ? normalizePath(file.linkTarget as string, 'link target') : file.linkTarget;
-  if (file.xattrs && Object.keys(file.xattrs).length > 0) header.xattrs = file.xattrs;
+  if (file.xattrs && Object.keys(file.xattrs).length > 0) {
+    let bytes = 0;
+    for (const [name, value] of Object.entries(file.xattrs)) bytes += name.length + (value?.length ?? 0);
+    if (bytes > options.limits.paxBytes)
+      throw limitExceeded('paxBytes', options.limits, `File ${JSON.stringify(path)}: its xattrs`, { path });
+    header.xattrs = file.xattrs;
+  }
   if (file.device) {
     header.device = {
       major: whole('device.major', file.device.major, 0o7777777),
@@ -202,12 +220,20 @@ function planFile(file: LayerFile, options: { mtime: number; nanoseconds: boolea
   return { header, body: file.body };
 }
 
-function addParents(byPath: Map<string, PlannedFile>, mtime: number): void {
+/** A double has room for microseconds beside today's seconds; what lies below is noise. */
+function splitTime(time: number): { seconds: number; nanoseconds: number } {
+  const seconds = Math.floor(time);
+  const microseconds = Math.round((time - seconds) * 1e6);
+  return microseconds < 1e6 ? { seconds, nanoseconds: microseconds * 1000 } : { seconds: seconds + 1, nanoseconds: 0 };
+}
+
+function addParents(byPath: Map<string, PlannedFile>, options: { mtime: number; parents: boolean }): void {
   for (const path of [...byPath.keys()]) {
     for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) {
       const parent = path.slice(0, slash);
       const known = byPath.get(parent);
       if (!known) {
+        if (!options.parents) continue;
         const header: TarHeader = {
           path: parent,
           type: 'directory',
@@ -215,7 +241,7 @@ function addParents(byPath: Map<string, PlannedFile>, mtime: number): void {
           mode: 0o755,
           uid: 0,
           gid: 0,
-          mtime: Math.floor(mtime),
+          mtime: Math.floor(options.mtime),
         };
         byPath.set(parent, { header, body: undefined });
       } else if (known.header.type === 'directory') {
@@ -272,10 +298,27 @@ const tarItemTypes: Record<string, EntryType> = {
   fifo: 'fifo',
 };
 
-/** nanotar gives modes as octal text, and mtimes as the header has them: in seconds. It knows no link targets or device numbers. */
+/** A file of ours may well have a `name` too, as a `File` spread into one has. */
+function isTarItem(file: LayerFile | TarFileItem): file is TarFileItem {
+  return 'name' in file && !('path' in file);
+}
+
+/**
+ * nanotar gives modes as octal text, and knows no link targets or device numbers. Times are milliseconds in what its
+ * `createTar` takes, and seconds, as the header has them, in what its `parseTar` gives, which alone has a `type`. To
+ * `createTar` an item without data is a directory.
+ */
 function fromTarItem(item: TarFileItem | ParsedTarFileItem): LayerFile {
   const { mode, uid, gid, mtime } = item.attrs ?? {};
-  const type = 'type' in item && item.type !== undefined ? tarItemTypes[item.type] : 'file';
+  const parsed = 'type' in item && item.type !== undefined;
+  const type = parsed ? tarItemTypes[item.type as string] : item.data == null ? 'directory' : 'file';
+  if (mode !== undefined && !/^[0-7]{1,7}$/.test(String(mode))) {
+    throw new StowageError(
+      'FILE_INVALID',
+      `File ${JSON.stringify(item.name)}: mode is ${JSON.stringify(mode)}; nanotar's are octal digits, as in "644".`,
+      { path: item.name, field: 'mode' },
+    );
+  }
   if (!type) {
     throw new StowageError(
       'FILE_INVALID',
@@ -283,13 +326,14 @@ function fromTarItem(item: TarFileItem | ParsedTarFileItem): LayerFile {
       { path: item.name },
     );
   }
+  const isDirectory = typeof item.name === 'string' && item.name.endsWith('/');
   return {
     path: item.name,
-    type: item.name.endsWith('/') ? 'directory' : type,
-    body: type === 'file' && !item.name.endsWith('/') ? item.data : undefined,
+    type: isDirectory ? 'directory' : type,
+    body: type === 'file' && !isDirectory ? item.data : undefined,
     mode: mode === undefined ? undefined : Number.parseInt(mode, 8) & 0o7777,
     uid,
     gid,
-    mtime,
+    mtime: parsed || mtime === undefined ? mtime : mtime / 1000,
   };
 }
