@@ -31,11 +31,15 @@ export async function unpackArchive(source: ByteSource, options: UnpackOptions):
   const { limits, signal } = options;
   const place = new SpillingFolder(options);
   const links = new Map<string, string>();
+  let entries = 0;
+  let linkBytes = 0;
   try {
     const { chunks } = await decompress(readChunks(source, { signal }), { limits, signal, what: 'the archive' });
     for await (const { header, body } of readTar(chunks, { limits, signal, what: 'the archive' })) {
+      // Names are held as long as the archive is, whatever they name.
+      if (++entries > limits.graphNodes) throw limitExceeded('graphNodes', limits, 'The entries of the archive');
+      const path = header.type === 'directory' && isTop(header.path) ? '' : archivePath(header.path);
       if (header.type === 'directory') continue;
-      const path = archivePath(header.path);
       if (links.has(path) || (await place.storage.stat(path))) {
         throw new StowageError(
           'PATH_DUPLICATE',
@@ -46,6 +50,8 @@ export async function unpackArchive(source: ByteSource, options: UnpackOptions):
       if (header.type === 'file') {
         await place.add(path, header.size, body);
       } else if (header.type === 'symlink' || header.type === 'hardlink') {
+        linkBytes += path.length + (header.linkTarget as string).length;
+        if (linkBytes > limits.documentBytes) throw limitExceeded('documentBytes', limits, 'The links of the archive');
         const base = header.type === 'symlink' ? path.split('/').slice(0, -1) : [];
         links.set(path, resolveLink(base, header.linkTarget as string, path));
       } else {
@@ -57,10 +63,16 @@ export async function unpackArchive(source: ByteSource, options: UnpackOptions):
       }
     }
   } catch (error) {
-    await place.cleanup();
+    // What went wrong first is what the caller has to hear of.
+    await place.cleanup().catch(() => {});
     throw error;
   }
   return { storage: place.storage, follow: (path) => follow(links, path), cleanup: () => place.cleanup() };
+}
+
+/** `.`, `./` and so on: where an archive's paths begin. */
+function isTop(path: string): boolean {
+  return /^\.(\/\.?)*$/.test(path);
 }
 
 /** `./` before a path is common; all else that is not plain is hostile. */
@@ -115,7 +127,7 @@ function follow(links: ReadonlyMap<string, string>, path: string): string {
 /** Files in memory until they pass the threshold; then all of them, and what follows, in a folder of the spill storage. */
 class SpillingFolder {
   readonly #options: UnpackOptions;
-  readonly #prefix = `load-${crypto.randomUUID()}/`;
+  readonly #prefix = `load-${randomName()}/`;
   #held = 0;
   #spilled = false;
   storage: Storage = new MemoryStorage();
@@ -133,7 +145,11 @@ class SpillingFolder {
   async #spill(): Promise<void> {
     const { spill, memoryThreshold } = this.#options;
     if (!spill) {
-      throw limitExceeded('bufferedBytes', { ...this.#options.limits, bufferedBytes: memoryThreshold }, 'The archive');
+      throw new StowageError(
+        'LIMIT_EXCEEDED',
+        `The archive unpacks to more than memoryThreshold = ${memoryThreshold} bytes. Give a storage as \`spill\` to unpack it to, or raise the threshold if so much fits in memory.`,
+        { limit: 'memoryThreshold', maximum: memoryThreshold },
+      );
     }
     const memory = this.storage;
     this.storage = folder(spill, this.#prefix);
@@ -149,6 +165,11 @@ class SpillingFolder {
     for await (const path of this.storage.list('')) paths.push(path);
     for (const path of paths) await this.storage.delete(path);
   }
+}
+
+/** Not `randomUUID`, which browsers keep from pages that came over plain HTTP. */
+function randomName(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** Part of a storage as a storage. */

@@ -8,10 +8,10 @@ import { decompress } from '../bytes/compression.ts';
 import { createHasher, digestOf, verifyChunks } from '../bytes/hash.ts';
 import type { ContentSource } from '../content/content.ts';
 import { StowageError } from '../errors.ts';
-import type { Limits } from '../limits.ts';
+import { type Limits, limitExceeded } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { parseImageConfig } from '../oci/image-config.ts';
+import { type ImageConfig, parseImageConfig } from '../oci/image-config.ts';
 import { parseJson } from '../oci/json.ts';
 import { serializeManifest } from '../oci/manifest.ts';
 import { mediaTypes } from '../oci/media-types.ts';
@@ -47,6 +47,9 @@ class DockerArchiveReader implements ContentSource {
   readonly #limits: Limits;
   readonly #signal: AbortSignal | undefined;
   readonly #documents = new Map<Digest, Uint8Array>();
+  #documentBytes = 0;
+  /** Configs are read once, however many images share them. */
+  readonly #configs = new Map<string, { bytes: Uint8Array; config: ImageConfig }>();
   readonly #paths = new Map<Digest, string>();
   /** Layers are hashed once, however many images share them. */
   readonly #layers = new Map<string, { descriptor: Descriptor; diffId: Digest }>();
@@ -58,8 +61,7 @@ class DockerArchiveReader implements ContentSource {
   }
 
   async addImage(saved: SavedImage): Promise<Descriptor> {
-    const configBytes = await this.readSmall(saved.Config);
-    const config = parseImageConfig(configBytes, { what: saved.Config, limits: this.#limits });
+    const { bytes: configBytes, config } = await this.#readConfig(saved.Config);
     const diffIds = config.rootfs.diff_ids;
     if (diffIds.length !== saved.Layers.length) {
       throw new StowageError(
@@ -89,6 +91,17 @@ class DockerArchiveReader implements ContentSource {
     return { mediaType: mediaTypes.manifest, digest: this.#hold(manifest), size: manifest.length };
   }
 
+  async #readConfig(path: string): Promise<{ bytes: Uint8Array; config: ImageConfig }> {
+    const file = this.#unpacked.follow(path);
+    let known = this.#configs.get(file);
+    if (known === undefined) {
+      const bytes = await this.readSmall(path);
+      known = { bytes, config: parseImageConfig(bytes, { what: path, limits: this.#limits }) };
+      this.#configs.set(file, known);
+    }
+    return known;
+  }
+
   async readSmall(path: string): Promise<Uint8Array> {
     return readBytes(await this.#open(path), {
       maximum: this.#limits.jsonBytes,
@@ -116,13 +129,18 @@ class DockerArchiveReader implements ContentSource {
         digest: descriptor.digest,
       });
     }
-    const chunks = readChunks(document ?? (await this.#open(path as string)), { signal });
-    return toStream(verifyChunks(chunks, descriptor, `blob ${descriptor.digest}`));
+    const body = document ?? (await this.#open(path as string));
+    const chunks = verifyChunks(readChunks(body, { signal }), descriptor, `blob ${descriptor.digest}`);
+    return toStream(chunks, () => (body instanceof Uint8Array ? undefined : body.cancel()));
   }
 
   #hold(bytes: Uint8Array): Digest {
     const digest = digestOf(bytes);
+    if (this.#documents.has(digest)) return digest;
     this.#documents.set(digest, bytes);
+    this.#documentBytes += bytes.length;
+    if (this.#documentBytes > this.#limits.documentBytes)
+      throw limitExceeded('documentBytes', this.#limits, 'The configs of the archive');
     return digest;
   }
 

@@ -4,7 +4,7 @@ import { blobPath, blobStore } from '../content/blob-store.ts';
 import type { BlobStore, ContentStore } from '../content/content.ts';
 import { walkGraph } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
-import { type Limits, resolveLimits } from '../limits.ts';
+import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { annotationKeys } from '../oci/annotations.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
@@ -118,6 +118,13 @@ export class Layout implements ContentStore {
     const { signal } = options;
     const nameless = reference === descriptor.digest;
     if (!nameless) checkRefName(reference);
+    if (!nameless && isDigest(reference)) {
+      throw new StowageError(
+        'REFERENCE_INVALID',
+        `${reference} is the digest of something else than ${descriptor.digest}, so it cannot be its tag. Give a name, or its own digest.`,
+        { reference, digest: descriptor.digest },
+      );
+    }
     if (!(await this.has(descriptor))) {
       throw new StowageError(
         'BLOB_NOT_FOUND',
@@ -192,8 +199,12 @@ export class Layout implements ContentStore {
       signal?.throwIfAborted();
       const index = await this.index({ signal });
       const manifests = change(index.manifests);
-      if (manifests !== index.manifests)
-        await writeStorageFile(this.storage, 'index.json', [serializeIndex({ ...index, manifests })]);
+      if (manifests === index.manifests) return;
+      const bytes = serializeIndex({ ...index, manifests });
+      // What no reader would take must not be written: the layout could not be opened again.
+      if (bytes.length > this.#limits.jsonBytes)
+        throw limitExceeded('jsonBytes', this.#limits, 'index.json, with this tag');
+      await writeStorageFile(this.storage, 'index.json', [bytes]);
     });
   }
 
