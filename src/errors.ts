@@ -27,6 +27,8 @@ export type ErrorCode =
   | 'MEDIA_TYPE_UNSUPPORTED'
   /** Corrupt, truncated or followed by something else. */
   | 'GZIP_INVALID'
+  /** A zstd stream that is corrupt, truncated, followed by something else, or asks for what no decoder gives. */
+  | 'ZSTD_INVALID'
   /** A tar header, PAX record or sparse map that breaks the format. */
   | 'TAR_INVALID'
   /** The archive ends inside a header or a body. */
@@ -37,6 +39,10 @@ export type ErrorCode =
   | 'PATH_DUPLICATE'
   /** A file to be packed whose fields contradict each other or cannot be written. */
   | 'FILE_INVALID'
+  /** A hard link of a layer that names nothing, or a directory. */
+  | 'LINK_INVALID'
+  /** Symlinks that lead round in a circle, or through more than `limits.linkHops` of them. */
+  | 'LINK_LOOP'
   /** An image layout or image archive that breaks image-layout.md. */
   | 'LAYOUT_INVALID'
   /** No tag, manifest or platform of that name. */

@@ -15,6 +15,12 @@ export interface Limits {
   tarEntries: number;
   /** Bytes of one path or link target. Default 4,096 (Linux `PATH_MAX`). */
   pathBytes: number;
+  /** Segments of one path in a layer. Default 256. */
+  pathDepth: number;
+  /** Bytes of memory, estimated, that an index of a layer's or an image's files may take: some 500 for each. Default 1 GiB. */
+  indexBytes: number;
+  /** Symlinks followed to find one file. Default 40, as Linux has it; past it the code is `LINK_LOOP`. */
+  linkHops: number;
   /** Bytes of the PAX records or GNU long name before one entry; a file's xattrs count here. Default 1 MiB. */
   paxBytes: number;
   /** Data extents of one sparse file. Default 100,000. */
@@ -34,6 +40,9 @@ export const defaultLimits: Readonly<Limits> = {
   documentBytes: 64 * 1024 * 1024,
   tarEntries: 2_000_000,
   pathBytes: 4096,
+  pathDepth: 256,
+  indexBytes: 1024 ** 3,
+  linkHops: 40,
   paxBytes: 1024 * 1024,
   sparseExtents: 100_000,
   inflatedBytes: 64 * 1024 ** 3,
