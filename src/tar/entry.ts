@@ -27,14 +27,8 @@ export interface TarHeader {
   gname?: string;
   /** Extended attributes by full name (`user.note`, `security.capability`), as bytes. From the decoder, without a prototype. */
   xattrs?: Record<string, Uint8Array>;
-  /** Numbers of a character or block device. */
-  device?: DeviceNumbers;
-}
-
-/** A device's numbers, each 0 to 2,097,151 in a ustar header. */
-export interface DeviceNumbers {
-  major: number;
-  minor: number;
+  /** Numbers of a character or block device, each 0 to 2,097,151 in a ustar header. */
+  device?: { major: number; minor: number };
 }
 
 /** What the decoder gives, in this order: one `entry`, any number of `body`, one `end`, and again. */

@@ -124,27 +124,37 @@ function bodyOf(
   isCurrent: () => boolean,
 ): AsyncIterable<Uint8Array> {
   let isTaken = false;
-  let isOver = false;
-  // By hand rather than as a generator: what is there already takes one turn of the event loop, not three.
-  const next = async (): Promise<IteratorResult<Uint8Array, undefined>> => {
-    for (;;) {
-      if (isOver) return { done: true, value: undefined };
-      if (!isCurrent()) throw bodyConsumed(path);
-      const event = decoder.next();
-      if (event === undefined) await pull();
-      else if (event.type === 'body') return { done: false, value: event.bytes };
-      else isOver = true;
-    }
-  };
-  const finish = async (): Promise<IteratorResult<Uint8Array, undefined>> => {
-    isOver = true;
-    return { done: true, value: undefined };
-  };
   return {
     [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
       if (isTaken || !isCurrent()) throw bodyConsumed(path);
       isTaken = true;
-      return { next, return: finish };
+      return readBody(decoder, pull, path, isCurrent);
+    },
+  };
+}
+
+/** By hand rather than as a generator: what is there already takes one turn of the event loop, not three. */
+function readBody(
+  decoder: TarDecoder,
+  pull: () => Promise<void>,
+  path: string,
+  isCurrent: () => boolean,
+): AsyncIterator<Uint8Array> {
+  let isOver = false;
+  return {
+    async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+      for (;;) {
+        if (isOver) return { done: true, value: undefined };
+        if (!isCurrent()) throw bodyConsumed(path);
+        const event = decoder.next();
+        if (event === undefined) await pull();
+        else if (event.type === 'body') return { done: false, value: event.bytes };
+        else isOver = true;
+      }
+    },
+    async return(): Promise<IteratorResult<Uint8Array, undefined>> {
+      isOver = true;
+      return { done: true, value: undefined };
     },
   };
 }
