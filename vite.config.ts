@@ -15,7 +15,7 @@ export default defineConfig({
         'node/index': 'src/node/index.ts',
       },
     },
-    rolldownOptions: { external: [/^node:/, /^fflate$/, /^@noble\//, /^nanotar$/] },
+    rolldownOptions: { external: [/^node:/, /^fzstd$/, /^@noble\//, /^nanotar$/] },
   },
   test: {
     include: ['test/**/*.test.ts'],

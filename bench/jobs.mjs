@@ -1,0 +1,174 @@
+// One measured job in a process of its own, so that its peak memory is its own: node bench/jobs.mjs JOB FOLDER
+// Prints { seconds, bytes?, note?, peak } as JSON. FOLDER holds tree/ (files), tree.tar, layer.tar.gz (the layer of the image in
+// layout/) and big/ (a 1 GiB image).
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip, createGzip } from 'node:zlib';
+import { blobStore, copy, createLayer, exportDirectory, Image, Layout, saveTarball } from 'stowage';
+import { directory, writeFile } from 'stowage/node';
+import { NodeStorage } from 'stowage/storage/node';
+
+const [job, folder] = process.argv.slice(2);
+const tree = join(folder, 'tree');
+const tar = join(folder, 'tree.tar');
+const tarGz = join(folder, 'layer.tar.gz');
+const scratch = await mkdtemp(join(folder, 'job-'));
+const out = join(scratch, 'out');
+const store = () => blobStore(new NodeStorage(out, { durable: false }));
+const sink = async (chunks) => {
+  let bytes = 0;
+  for await (const chunk of chunks) bytes += chunk.length;
+  return bytes;
+};
+const build = async (gzip, compression = 'gzip') => {
+  const layer = await createLayer(directory(tree), { store: store(), compression, gzip });
+  return layer.descriptor.size;
+};
+const MiB = 2 ** 20;
+
+/** Each gives the bytes that it wrote or saw, or { bytes, note }. */
+const jobs = {
+  'gzip-bare': () =>
+    pipeline(
+      createReadStream(tar, { highWaterMark: 256 * 1024 }),
+      createGzip({ level: 6, chunkSize: 64 * 1024 }),
+      createWriteStream(out),
+    ),
+  'build-native': () => build({ engine: 'native', level: 6 }),
+  'build-portable': () => build(),
+  'build-none': () => build(undefined, 'none'),
+  'build-node-tar': async () =>
+    (await import('tar')).create({ gzip: { level: 6 }, file: out, cwd: tree, portable: true }, ['.']),
+  'build-modern-tar': async () =>
+    pipeline((await import('modern-tar/fs')).packTar(tree), createGzip({ level: 6 }), createWriteStream(out)),
+  'build-tar-stream': async () => {
+    const pack = (await import('tar-stream')).default.pack();
+    const written = pipeline(pack, createGzip({ level: 6 }), createWriteStream(out));
+    for await (const { path, type, mode, size, body, linkTarget } of directory(tree)) {
+      const kind = type === 'hardlink' ? 'link' : (type ?? 'file');
+      const entry = { name: path, type: kind, mode, size, linkname: linkTarget, mtime: new Date(0) };
+      await new Promise((resolve, reject) => {
+        const done = (error) => (error ? reject(error) : resolve());
+        if (kind !== 'file') pack.entry(entry, done);
+        else Readable.from(body).pipe(pack.entry(entry, done));
+      });
+    }
+    pack.finalize();
+    await written;
+  },
+  'build-nanotar': async () => {
+    const files = [];
+    for await (const { path, type = 'file', body } of directory(tree)) {
+      if (type === 'file') files.push({ name: path, data: Buffer.concat(await collect(body)) });
+    }
+    const bytes = (await import('nanotar')).createTar(files);
+    await pipeline(Readable.from([bytes]), createGzip({ level: 6 }), createWriteStream(out));
+  },
+  'gunzip-bare': () =>
+    pipeline(createReadStream(tarGz, { highWaterMark: 256 * 1024 }), createGunzip({ chunkSize: 64 * 1024 }), sink),
+  'list-stowage': async () => {
+    const image = await Image.from(await Layout.open(new NodeStorage(join(folder, 'layout'))), 'tree');
+    const [layer] = image.layers;
+    let bytes = 0;
+    for await (const { header } of layer.entries()) bytes += header.size;
+    return bytes;
+  },
+  'list-node-tar': async () => (await import('tar')).list({ file: tarGz }),
+  'list-modern-tar': async () => {
+    const { createTarDecoder } = await import('modern-tar');
+    const entries = Readable.toWeb(createReadStream(tarGz).pipe(createGunzip())).pipeThrough(createTarDecoder());
+    for await (const entry of entries) await entry.body.cancel();
+  },
+  'list-tar-stream': async () => {
+    const extract = (await import('tar-stream')).default.extract();
+    const done = pipeline(createReadStream(tarGz), createGunzip(), extract);
+    for await (const entry of extract) entry.resume();
+    await done;
+  },
+  'list-nanotar': async () => (await import('nanotar')).parseTarGzip(await readFile(tarGz), { metaOnly: true }),
+  'memory-2GiB': async () => {
+    const size = 2 * 1024 * MiB;
+    const block = (await readFile(tar)).subarray(0, 64 * MiB);
+    const before = process.memoryUsage.rss();
+    let peak = before;
+    const files = Array.from({ length: 16 }, (_, index) => ({
+      path: `file-${index}`,
+      size: size / 16,
+      body: (async function* () {
+        for (let at = 0; at < size / 16; at += MiB) {
+          peak = Math.max(peak, process.memoryUsage.rss());
+          yield block.subarray(at % (block.length - MiB), (at % (block.length - MiB)) + MiB);
+        }
+      })(),
+    }));
+    const layer = await createLayer(files, { store: store() });
+    return { bytes: layer.descriptor.size, note: `resident memory grew by ${Math.round((peak - before) / MiB)} MiB` };
+  },
+  'append-1GiB': async () => {
+    const layout = await Layout.open(new NodeStorage(join(folder, 'big')));
+    let layerReads = 0;
+    const counted = {
+      resolve: (reference, options) => layout.resolve(reference, options),
+      has: (descriptor) => layout.has(descriptor),
+      read: (descriptor, options) => {
+        if (descriptor.mediaType.includes('.layer.')) layerReads++;
+        return layout.read(descriptor, options);
+      },
+    };
+    const image = await (await Image.from(counted, 'big')).addLayer([{ path: 'etc/motd', body: 'hello\n' }]);
+    await image.label('a', 'b').append(image.layers[1]);
+    return { note: `${layerReads} of the base's layers read` };
+  },
+  'save-1GiB': async () => {
+    const layout = await Layout.open(new NodeStorage(join(folder, 'big')));
+    await writeFile(out, saveTarball(await Image.from(layout, 'big'), { tag: 'big' }));
+  },
+  'copy-1GiB': async () => {
+    const layout = await Layout.open(new NodeStorage(join(folder, 'big')));
+    await copy(layout, await Layout.create(new NodeStorage(out, { durable: false })), { references: ['big'] });
+  },
+  'make-layout': async () => {
+    const layer = await createLayer(directory(tree), { store: store(), gzip: { engine: 'native', level: 6 } });
+    await exportDirectory(Image.scratch().append(layer), new NodeStorage(join(folder, 'layout')), { tag: 'tree' });
+    await writeFile(tarGz, await layer.open());
+  },
+  'make-1GiB': async () => {
+    const bytes = new Uint8Array(MiB);
+    const body = (async function* () {
+      let seed = 1;
+      for (let count = 0; count < 1024; count++) {
+        for (let at = 0; at < MiB; at += 4) {
+          seed ^= seed << 13;
+          seed ^= seed >>> 17;
+          seed ^= seed << 5;
+          bytes[at] = seed;
+          bytes[at + 1] = seed >>> 8;
+          bytes[at + 2] = seed >>> 16;
+        }
+        yield bytes.slice();
+      }
+    })();
+    const layer = await createLayer([{ path: 'blob', size: 1024 * MiB, body }], {
+      store: store(),
+      compression: 'none',
+    });
+    await exportDirectory(Image.scratch().append(layer), new NodeStorage(join(folder, 'big')), { tag: 'big' });
+  },
+};
+
+async function collect(chunks) {
+  const all = [];
+  for await (const chunk of chunks) all.push(chunk);
+  return all;
+}
+
+const start = process.hrtime.bigint();
+const result = await jobs[job]();
+const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+const { bytes, note } = typeof result === 'object' && result !== null ? result : { bytes: result };
+await rm(scratch, { recursive: true, force: true });
+console.log(JSON.stringify({ seconds, bytes, note, peak: process.resourceUsage().maxRSS * 1024 }));
+process.exit(0);

@@ -1,0 +1,197 @@
+/**
+ * `npm run bench`: what the library costs, as ratios to the bare codec and beside its peers, all in one run on one input:
+ * a tree of real files copied from what is installed here. Absolute figures move with the machine; ratios hardly do.
+ */
+import { spawn } from 'node:child_process';
+import { cp, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const folder = join(here, '../.cache/bench');
+const treeBytes = 150e6;
+const rounds = Number(process.argv[2] ?? 2);
+
+interface Result {
+  seconds: number;
+  bytes?: number;
+  note?: string;
+  /** Of resident memory, in bytes. */
+  peak?: number;
+}
+
+const tree = join(folder, 'tree');
+const tar = join(folder, 'tree.tar');
+const blob = join(folder, 'layer.tar.gz');
+const scratch = join(folder, 'scratch');
+
+await prepare();
+
+await table('Build a gzip layer from the tree, level 6 (limit: node:zlib on the finished tar)', 'gzip-bare', [
+  ['bare gzip, node:zlib', () => job('gzip-bare')],
+  ['stowage, native engine', () => job('build-native')],
+  ['stowage, portable engine', () => job('build-portable')],
+  ['stowage, uncompressed', () => job('build-none')],
+  ['GNU tar | gzip -6', () => shell(`tar -C ${tree} -c . | gzip -6 > ${scratch}`)],
+  ['umoci raw add-layer (of the finished tar)', () => umoci()],
+  ['node-tar', () => job('build-node-tar')],
+  ['modern-tar', () => job('build-modern-tar')],
+  ['tar-stream', () => job('build-tar-stream')],
+  ['nanotar (files only, all in memory)', () => job('build-nanotar')],
+]);
+await table('List that layer (limit: node:zlib gunzip of the same blob)', 'gunzip-bare', [
+  ['bare gunzip, node:zlib', () => job('gunzip-bare')],
+  ['stowage, layer.entries()', () => job('list-stowage')],
+  ['GNU tar', () => shell(`tar -tzf ${blob} > /dev/null`)],
+  ['bsdtar', () => shell(`bsdtar -tf ${blob} > /dev/null`)],
+  ['node-tar', () => job('list-node-tar')],
+  ['modern-tar', () => job('list-modern-tar')],
+  ['tar-stream', () => job('list-tar-stream')],
+  ['nanotar (all in memory)', () => job('list-nanotar')],
+]);
+await table('An image of 1 GiB, already compressed', undefined, [
+  ['append a layer, set a label', () => job('append-1GiB')],
+  ['copy it to another layout', () => job('copy-1GiB')],
+  ['save it as one .tar.gz', () => job('save-1GiB')],
+]);
+await table(
+  'Bounds',
+  undefined,
+  [['build a layer from 2 GiB of streams into a directory', () => job('memory-2GiB')]],
+  1,
+);
+
+async function table(
+  title: string,
+  limit: string | undefined,
+  rows: [string, () => Promise<Result | undefined>][],
+  times: number = rounds,
+): Promise<void> {
+  console.log(
+    `\n${title}\n${'what'.padEnd(48)}${'seconds'.padStart(9)}${'ratio'.padStart(8)}${'MB out'.padStart(9)}${'peak MiB'.padStart(10)}`,
+  );
+  const best = new Map<string, Result>();
+  // Round by round, not row by row, so that a slow minute of the machine falls on all rows alike.
+  for (let round = 0; round < times; round++) {
+    for (const [name, measure] of rows) {
+      const result = await measure();
+      if (result && result.seconds < (best.get(name)?.seconds ?? Number.POSITIVE_INFINITY)) best.set(name, result);
+    }
+  }
+  const base = limit ? best.get(rows[0]?.[0] ?? '')?.seconds : undefined;
+  for (const [name] of rows) {
+    const result = best.get(name);
+    const cells = result
+      ? [
+          result.seconds.toFixed(3).padStart(9),
+          (base ? (result.seconds / base).toFixed(2) : '').padStart(8),
+          (result.bytes ? (result.bytes / 1e6).toFixed(1) : '').padStart(9),
+          (result.peak ? (result.peak / 2 ** 20).toFixed(0) : '').padStart(10),
+          result.note ? `  ${result.note}` : '',
+        ]
+      : ['  not on this machine'];
+    console.log(name.padEnd(48) + cells.join(''));
+  }
+}
+
+/** A tree of at least `treeBytes` from what is installed, its tar, a layout of it, and an image of 1 GiB. Kept for the next run. */
+async function prepare(): Promise<void> {
+  if (!(await exists(join(folder, 'tree.tar')))) {
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(join(folder, 'tree'), { recursive: true });
+    let copied = 0;
+    for (const from of [
+      '/usr/lib/python3',
+      '/usr/share/perl',
+      '/usr/lib/git-core',
+      '/usr/lib/gcc',
+      '/usr/share/doc',
+      '/usr/lib/x86_64-linux-gnu',
+      '/usr/lib/aarch64-linux-gnu',
+      '/usr/lib',
+      '/usr/share',
+    ]) {
+      if (copied < treeBytes && (await exists(from)))
+        copied += await copyTree(from, join(folder, 'tree', from), treeBytes - copied);
+    }
+    await shell(`tar -C ${join(folder, 'tree')} -cf ${join(folder, 'tree.tar')} .`);
+  }
+  if (!(await exists(join(folder, 'layout/oci-layout')))) await job('make-layout');
+  if (!(await exists(join(folder, 'big/oci-layout')))) await job('make-1GiB');
+}
+
+/** Copies files until `most` bytes are reached; links and devices stay behind, as the peers differ in how they take them. */
+async function copyTree(from: string, to: string, most: number): Promise<number> {
+  let copied = 0;
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    if (copied >= most) break;
+    const source = join(from, entry.name);
+    const target = join(to, entry.name);
+    if (await exists(target)) continue;
+    if (entry.isDirectory()) copied += await copyTree(source, target, most - copied);
+    if (!entry.isFile()) continue;
+    const { size } = await stat(source);
+    if (size > 32e6) continue;
+    await mkdir(dirname(target), { recursive: true });
+    await cp(source, target);
+    copied += size;
+  }
+  return copied;
+}
+
+async function umoci(): Promise<Result | undefined> {
+  const layout = join(folder, 'umoci');
+  await shell(`rm -rf ${layout}; umoci init --layout ${layout} && umoci new --image ${layout}:x`);
+  const result = await shell(`umoci raw add-layer --image ${layout}:x ${tar}`);
+  return (
+    result && {
+      ...result,
+      bytes: Math.max(
+        ...(await Promise.all(
+          (
+            await readdir(join(layout, 'blobs/sha256'))
+          ).map(async (name) => (await stat(join(layout, 'blobs/sha256', name))).size),
+        )),
+      ),
+    }
+  );
+}
+
+async function job(name: string): Promise<Result> {
+  const { code, output } = await run(process.execPath, [join(here, 'jobs.mjs'), name, folder]);
+  if (code !== 0) throw new Error(`job ${name} failed: ${output}`);
+  return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Result;
+}
+
+/** A command of the shell; `undefined` where the machine lacks it. Peak memory needs GNU time. */
+async function shell(command: string): Promise<Result | undefined> {
+  const timed = await exists('/usr/bin/time');
+  const start = process.hrtime.bigint();
+  const { code, output } = timed
+    ? await run('/usr/bin/time', ['-f', 'peak %M', 'sh', '-c', command])
+    : await run('sh', ['-c', command]);
+  const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+  if (code === 127) return undefined;
+  if (code !== 0) throw new Error(`${command}: ${output}`);
+  const peak = /peak (\d+)/.exec(output)?.[1];
+  const bytes = command.endsWith(scratch) ? (await stat(scratch)).size : undefined;
+  return { seconds, bytes, peak: peak === undefined ? undefined : Number(peak) * 1024 };
+}
+
+function run(command: string, args: string[]): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], cwd: here });
+    let output = '';
+    child.stdout.on('data', (data) => (output += data));
+    child.stderr.on('data', (data) => (output += data));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, output }));
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
