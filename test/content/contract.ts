@@ -170,7 +170,7 @@ export function blobStoreContract(name: string, open: () => Promise<OpenedStore<
       });
       expect(cancelled).toBe(1);
       const source = countedSource();
-      await store.write(source[Symbol.asyncIterator](), descriptor);
+      await store.write(source[Symbol.asyncIterator]() as AsyncIterableIterator<Uint8Array>, descriptor);
       expect([source.given, source.released]).toEqual([0, 1]);
     });
 
