@@ -7,6 +7,7 @@ import { atLeast, readChunks } from './byte-source.ts';
 import { crc32 } from './crc32.ts';
 import { blockSize, checkLevel, DeflateEncoder, defaultLevel, dictionarySize } from './deflate.ts';
 import { letEventsIn } from './event-loop.ts';
+import { type NodeCompressor, pump, pumpNode } from './native-compressor.ts';
 import { nativeModule } from './runtime.ts';
 
 /** How to compress. */
@@ -85,14 +86,8 @@ async function* portable(
   yield new Uint8Array(trailer.buffer);
 }
 
-interface NodeGzip extends AsyncIterable<Uint8Array> {
-  write(chunk: Uint8Array, done: (error?: unknown) => void): boolean;
-  end(): void;
-  destroy(): void;
-}
-
 interface NodeZlib {
-  createGzip?: (options: { level: number; chunkSize: number }) => NodeGzip;
+  createGzip?: (options: { level: number; chunkSize: number }) => NodeCompressor;
 }
 
 function native(
@@ -102,16 +97,7 @@ function native(
 ): AsyncIterable<Uint8Array> {
   const createGzip = nativeModule<NodeZlib>('node:zlib')?.createGzip;
   if (createGzip !== undefined) {
-    const stream = createGzip({ level: level ?? 6, chunkSize: 65536 });
-    return pump(chunks, signal, {
-      output: stream,
-      write: (chunk) =>
-        new Promise<void>(
-          (resolve, reject) => void stream.write(chunk, (error) => (error ? reject(error) : resolve())),
-        ),
-      close: () => stream.end(),
-      abort: () => stream.destroy(),
-    });
+    return pumpNode(chunks, signal, createGzip({ level: level ?? 6, chunkSize: 65536 }));
   }
   if (typeof CompressionStream !== 'function') {
     throw new StowageError('RUNTIME_UNSUPPORTED', "This runtime has no gzip of its own. Use { engine: 'portable' }.");
@@ -131,68 +117,6 @@ function native(
     close: () => void writer.close().catch(() => {}),
     abort: () => void writer.abort().catch(() => {}),
   });
-}
-
-interface Compressor {
-  output: AsyncIterable<Uint8Array>;
-  write(chunk: Uint8Array<ArrayBuffer>): Promise<unknown>;
-  close(): void;
-  abort(): void;
-}
-
-/** Writes the chunks into the compressor while its output is read. What fails on the way in fails the way out, as it is. */
-async function* pump(
-  chunks: AsyncIterable<Uint8Array>,
-  signal: AbortSignal | undefined,
-  compressor: Compressor,
-): AsyncGenerator<Uint8Array, void, void> {
-  const stop = new AbortController();
-  const onAbort = (): void => stop.abort(signal?.reason);
-  if (signal?.aborted) onAbort();
-  signal?.addEventListener('abort', onAbort, { once: true });
-  let failure: { reason: unknown } | undefined;
-  const fed = feed(readChunks(chunks, { signal: stop.signal }), compressor).catch((reason: unknown) => {
-    failure = { reason };
-    compressor.abort();
-  });
-  try {
-    for await (const chunk of compressor.output) yield chunk;
-    await fed;
-  } catch (error) {
-    throw failure === undefined ? error : failure.reason;
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
-    stop.abort();
-    compressor.abort();
-  }
-  if (failure !== undefined) throw failure.reason;
-}
-
-/** Two writes are under way at most, each of a buffer of its own: the compressor reads them in its own time. */
-async function feed(chunks: AsyncIterable<Uint8Array>, compressor: Compressor): Promise<void> {
-  const batchSize = 262144;
-  let batch = new Uint8Array(batchSize);
-  let filled = 0;
-  let written: Promise<unknown> = Promise.resolve();
-  for await (const chunk of chunks) {
-    for (let at = 0; at < chunk.length; ) {
-      const taken = Math.min(chunk.length - at, batchSize - filled);
-      batch.set(chunk.subarray(at, at + taken), filled);
-      filled += taken;
-      at += taken;
-      if (filled < batchSize) continue;
-      const before = written;
-      written = compressor.write(batch);
-      // Whoever awaits it sees the failure; until then it must not count as unhandled.
-      written.catch(() => {});
-      batch = new Uint8Array(batchSize);
-      filled = 0;
-      await before;
-    }
-  }
-  await written;
-  if (filled > 0) await compressor.write(batch.subarray(0, filled));
-  compressor.close();
 }
 
 /** Sets the fields of the header that compressors fill each in its own way. */

@@ -1,28 +1,14 @@
 /** Files into a layer blob: tar, two digests, gzip and storing in one pass, with memory bounded by constants. */
 import { type ByteSource, readBytes, readChunks } from '../bytes/byte-source.ts';
-import { gzip } from '../bytes/gzip.ts';
-import { createHasher, type Hasher } from '../bytes/hash.ts';
 import type { OnProgress } from '../bytes/progress.ts';
-import { blobStore } from '../content/blob-store.ts';
-import type { BlobStore } from '../content/content.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
-import { mediaTypes } from '../oci/media-types.ts';
-import { MemoryStorage } from '../storage/memory.ts';
 import { type TarSource, writeTar } from '../tar/stream.ts';
 import { type LayerFiles, type PlannedFile, planFiles, resolveTimestamp, type Timestamp } from './file.ts';
-import { type Layer, layerFrom } from './layer.ts';
+import type { Layer } from './layer.ts';
+import { checkCompression, type StoreLayerOptions, storeLayer } from './store-layer.ts';
 
-export interface CreateLayerOptions {
-  /** Where the blob goes, and is read from later. Default: memory. */
-  store?: BlobStore;
-  /** Default `gzip`. */
-  compression?: 'gzip' | 'none';
-  /**
-   * How `gzip` works. `portable` (default) gives the same bytes in every runtime and release; `native` is the runtime's
-   * own. Levels go from 0 (stored) to 9 (smallest).
-   */
-  gzip?: { engine?: 'portable' | 'native'; level?: number };
+export interface CreateLayerOptions extends StoreLayerOptions {
   /** For files without an `mtime`, and made-up parents. Default `SOURCE_DATE_EPOCH`, else the epoch. */
   mtime?: Timestamp;
   /** Keeps fractions of a second of mtimes, in PAX records. Default false: whole seconds. */
@@ -32,10 +18,7 @@ export interface CreateLayerOptions {
    * modes and owners of a base image's directories as they are.
    */
   parents?: boolean;
-  /** Annotations of the layer's descriptor. */
-  annotations?: Record<string, string>;
   limits?: Partial<Limits>;
-  signal?: AbortSignal;
   /** Told of the tar bytes of each file, phase `build`. */
   onProgress?: OnProgress;
 }
@@ -50,10 +33,8 @@ export interface CreateLayerOptions {
  * const layer = await createLayer([{ path: 'etc/motd', body: 'hello\n' }]);
  */
 export async function createLayer(files: LayerFiles, options: CreateLayerOptions = {}): Promise<Layer> {
-  const { store = blobStore(new MemoryStorage()), compression = 'gzip', signal, annotations } = options;
-  if (compression !== 'gzip' && compression !== 'none') {
-    throw new StowageError('ARGUMENT_INVALID', `compression is ${JSON.stringify(compression)}; give 'gzip' or 'none'.`);
-  }
+  const { signal } = options;
+  if (options.compression !== undefined) checkCompression(options.compression);
   const limits = resolveLimits(options.limits);
   const planned = await planFiles(files, {
     mtime: resolveTimestamp(options.mtime),
@@ -62,19 +43,19 @@ export async function createLayer(files: LayerFiles, options: CreateLayerOptions
     limits,
     signal,
   });
-  const hasher = createHasher();
-  const tar = hashed(writeTar(tarSources(planned, limits, options), { signal }), hasher);
-  const blob = compression === 'gzip' ? gzip(tar, { ...options.gzip, signal }) : tar;
-  const mediaType = compression === 'gzip' ? mediaTypes.layerGzip : mediaTypes.layer;
-  const descriptor = await store.write(blob, annotations ? { mediaType, annotations } : { mediaType }, { signal });
-  return layerFrom(store, descriptor, hasher.digest());
+  return storeLayer(writeTar(tarSources(planned, limits, options), { signal }), options);
 }
 
-async function* hashed(chunks: AsyncIterable<Uint8Array>, hasher: Hasher): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) {
-    hasher.update(chunk);
-    yield chunk;
+/** What is to be written for a planned file. A body of unknown size is held, to learn it. */
+export async function tarSource(file: PlannedFile, limits: Limits, signal?: AbortSignal): Promise<TarSource> {
+  const { header, body } = file;
+  if (body === undefined) return header;
+  if (header.size < 0) {
+    const bytes = await bufferBody(header.path, body, limits, signal);
+    return { ...header, size: bytes.length, body: bytes };
   }
+  if (typeof body === 'string') return { ...header, body: new TextEncoder().encode(body) };
+  return { ...header, body: body instanceof Uint8Array ? body : readBody(header.path, body, signal) };
 }
 
 async function* tarSources(
@@ -83,21 +64,11 @@ async function* tarSources(
   options: CreateLayerOptions,
 ): AsyncGenerator<TarSource> {
   const { signal, onProgress } = options;
-  for (const { header, body } of planned) {
+  for (const file of planned) {
     signal?.throwIfAborted();
-    let { size } = header;
-    if (body === undefined) {
-      yield header;
-    } else if (size < 0) {
-      const bytes = await bufferBody(header.path, body, limits, signal);
-      size = bytes.length;
-      yield { ...header, size, body: bytes };
-    } else if (typeof body === 'string' || body instanceof Uint8Array) {
-      yield { ...header, body: typeof body === 'string' ? new TextEncoder().encode(body) : body };
-    } else {
-      yield { ...header, body: readBody(header.path, body, signal) };
-    }
-    onProgress?.({ phase: 'build', path: header.path, transferred: size, total: size });
+    const source = await tarSource(file, limits, signal);
+    yield source;
+    onProgress?.({ phase: 'build', path: source.path, transferred: source.size, total: source.size });
   }
 }
 

@@ -146,7 +146,11 @@ const entryTypes = new Set<string>([
   'fifo',
 ] satisfies EntryType[]);
 
-function planFile(file: LayerFile, options: { mtime: number; nanoseconds: boolean; limits: Limits }): PlannedFile {
+/** One file, checked. */
+export function planFile(
+  file: LayerFile,
+  options: { mtime: number; nanoseconds: boolean; limits: Limits },
+): PlannedFile {
   const path = normalizePath(file.path);
   const type = file.type ?? (path === '' || file.path.endsWith('/') ? 'directory' : 'file');
   const invalid = (field: string, why: string): StowageError =>

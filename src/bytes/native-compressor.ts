@@ -1,0 +1,87 @@
+/** Feeds a compressor of the runtime's own, and takes what it gives, with its faults and those of its source told apart. */
+import { readChunks } from './byte-source.ts';
+
+/** What bytes go into on one side while they are read on the other. */
+export interface Compressor {
+  output: AsyncIterable<Uint8Array>;
+  write(chunk: Uint8Array<ArrayBuffer>): Promise<unknown>;
+  close(): void;
+  abort(): void;
+}
+
+/** Writes the chunks into the compressor while its output is read. What fails on the way in fails the way out, as it is. */
+export async function* pump(
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+  compressor: Compressor,
+): AsyncGenerator<Uint8Array, void, void> {
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort(signal?.reason);
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  let failure: { reason: unknown } | undefined;
+  const fed = feed(readChunks(chunks, { signal: stop.signal }), compressor).catch((reason: unknown) => {
+    failure = { reason };
+    compressor.abort();
+  });
+  try {
+    for await (const chunk of compressor.output) yield chunk;
+    await fed;
+  } catch (error) {
+    throw failure === undefined ? error : failure.reason;
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+    stop.abort();
+    compressor.abort();
+  }
+  if (failure !== undefined) throw failure.reason;
+}
+
+/** A compressing stream of Node's zlib: as much of it as is used here. */
+export interface NodeCompressor extends AsyncIterable<Uint8Array> {
+  write(chunk: Uint8Array, done: (error?: unknown) => void): boolean;
+  end(): void;
+  destroy(): void;
+}
+
+/** As {@link pump}, for a stream of Node's. */
+export function pumpNode(
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+  stream: NodeCompressor,
+): AsyncIterable<Uint8Array> {
+  return pump(chunks, signal, {
+    output: stream,
+    write: (chunk) =>
+      new Promise<void>((resolve, reject) => void stream.write(chunk, (error) => (error ? reject(error) : resolve()))),
+    close: () => stream.end(),
+    abort: () => stream.destroy(),
+  });
+}
+
+/** Two writes are under way at most, each of a buffer of its own: the compressor reads them in its own time. */
+async function feed(chunks: AsyncIterable<Uint8Array>, compressor: Compressor): Promise<void> {
+  const batchSize = 262144;
+  let batch = new Uint8Array(batchSize);
+  let filled = 0;
+  let written: Promise<unknown> = Promise.resolve();
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; ) {
+      const taken = Math.min(chunk.length - at, batchSize - filled);
+      batch.set(chunk.subarray(at, at + taken), filled);
+      filled += taken;
+      at += taken;
+      if (filled < batchSize) continue;
+      const before = written;
+      written = compressor.write(batch);
+      // Whoever awaits it sees the failure; until then it must not count as unhandled.
+      written.catch(() => {});
+      batch = new Uint8Array(batchSize);
+      filled = 0;
+      await before;
+    }
+  }
+  await written;
+  if (filled > 0) await compressor.write(batch.subarray(0, filled));
+  compressor.close();
+}

@@ -1,0 +1,86 @@
+/** The one way in which a layer comes into being: a tar on its way into a store, with both its digests taken as it passes. */
+import { gzip } from '../bytes/gzip.ts';
+import { createHasher, type Hasher } from '../bytes/hash.ts';
+import { blobStore } from '../content/blob-store.ts';
+import type { BlobStore } from '../content/content.ts';
+import { StowageError } from '../errors.ts';
+import { mediaTypes } from '../oci/media-types.ts';
+import { MemoryStorage } from '../storage/memory.ts';
+import { type Layer, layerFrom } from './layer.ts';
+
+export interface StoreLayerOptions {
+  /** Where the blob goes, and is read from later. Default: memory. */
+  store?: BlobStore;
+  /** Default `gzip`. `zstd` is the runtime's own, where it has one: its bytes differ from release to release. */
+  compression?: 'gzip' | 'zstd' | 'none';
+  /**
+   * How `gzip` works. `portable` (default) gives the same bytes in every runtime and release; `native` is the runtime's
+   * own. Levels go from 0 (stored) to 9 (smallest).
+   */
+  gzip?: { engine?: 'portable' | 'native'; level?: number };
+  /** Annotations of the layer's descriptor. */
+  annotations?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/**
+ * Compresses and stores a tar. `check` may still refuse it once its diff ID is known, before anything is visible.
+ *
+ * @throws `ARGUMENT_INVALID` for a compression that is not known, before the tar is read.
+ */
+export async function storeLayer(
+  tar: AsyncIterable<Uint8Array>,
+  options: StoreLayerOptions = {},
+  check: (diffId: string) => void = () => {},
+): Promise<Layer> {
+  const { store = blobStore(new MemoryStorage()), compression = 'gzip', signal, annotations } = options;
+  checkCompression(compression);
+  const hasher = createHasher();
+  let diffId = '';
+  const hashed = hashing(tar, hasher, () => {
+    diffId = hasher.digest();
+    check(diffId);
+  });
+  const blob = await compress(hashed, compression, options);
+  const mediaType = layerTypes[compression];
+  const descriptor = await store.write(blob, annotations ? { mediaType, annotations } : { mediaType }, { signal });
+  return layerFrom(store, descriptor, diffId);
+}
+
+/** @throws `ARGUMENT_INVALID` */
+export function checkCompression(compression: unknown): void {
+  if (typeof compression === 'string' && Object.hasOwn(layerTypes, compression)) return;
+  throw new StowageError(
+    'ARGUMENT_INVALID',
+    `compression is ${JSON.stringify(compression)}; give 'gzip', 'zstd' or 'none'.`,
+  );
+}
+
+const layerTypes = {
+  gzip: mediaTypes.layerGzip,
+  zstd: mediaTypes.layerZstd,
+  none: mediaTypes.layer,
+} as const;
+
+async function compress(
+  tar: AsyncIterable<Uint8Array>,
+  compression: keyof typeof layerTypes,
+  options: StoreLayerOptions,
+): Promise<AsyncIterable<Uint8Array>> {
+  if (compression === 'none') return tar;
+  if (compression === 'gzip') return gzip(tar, { ...options.gzip, signal: options.signal });
+  const { zstd } = await import('../bytes/zstd-native.ts');
+  return zstd(tar, { signal: options.signal });
+}
+
+async function* hashing(
+  chunks: AsyncIterable<Uint8Array>,
+  hasher: Hasher,
+  done: () => void,
+): AsyncGenerator<Uint8Array, void, void> {
+  for await (const chunk of chunks) {
+    hasher.update(chunk);
+    yield chunk;
+  }
+  done();
+}
