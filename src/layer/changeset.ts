@@ -121,7 +121,12 @@ export const nodeWeight = 400;
 /** A path that may need work: a segment that is empty or begins with a dot, or a slash at either end. */
 const unusual = /^[./]|\/[./]|\/$/;
 
-function readChange(
+/**
+ * An entry as what it does; `undefined` for what lies in a folder of AUFS.
+ *
+ * @throws `PATH_INVALID`, `LIMIT_EXCEEDED` (`pathDepth`), naming layer, entry and offset.
+ */
+export function readChange(
   header: TarHeader,
   offset: number,
   what: string,
@@ -172,7 +177,8 @@ function refused(path: string, why: string): StowageError {
   return new StowageError('PATH_INVALID', `The path ${JSON.stringify(path)} ${why}.`, { path });
 }
 
-function isAbsent(error: unknown, layer: Layer): boolean {
+/** Whether the error says that a layer which need not be held is not. */
+export function isAbsent(error: unknown, layer: Layer): boolean {
   const { code, details } = error instanceof StowageError ? error : {};
   return (
     code === 'BLOB_NOT_FOUND' &&
