@@ -53,6 +53,12 @@ export type ErrorCode =
   | 'LIMIT_EXCEEDED'
   /** The platform beneath a storage adapter failed; `cause` holds its error. */
   | 'STORAGE_FAILED'
+  /** A registry, or its token server, wants credentials, refuses those it got, or may not be given any. */
+  | 'UNAUTHORIZED'
+  /** A registry refused (`status`, `registryCodes`), or could not be reached; those tries that are safe were made. */
+  | 'REGISTRY_FAILED'
+  /** A registry's answer breaks the distribution specification. */
+  | 'REGISTRY_INVALID'
   /** This runtime lacks what the option asks for. */
   | 'RUNTIME_UNSUPPORTED';
 
