@@ -8,6 +8,13 @@ export type { BlobSource, BlobStore, ContentSource, ContentStore } from './conte
 export { type CopyOptions, copy } from './content/copy.ts';
 export { type ErrorCode, StowageError } from './errors.ts';
 export { type FromOptions, Image, type ScratchOptions } from './image/image.ts';
+export type {
+  FileStat,
+  ImageFiles,
+  ImageFilesOptions,
+  OpenFileOptions,
+  ReadFileOptions,
+} from './image/image-files.ts';
 export { type CreateLayerOptions, createLayer } from './layer/create-layer.ts';
 export type { LayerFile, LayerFiles, Timestamp } from './layer/file.ts';
 export type { Layer } from './layer/layer.ts';

@@ -20,6 +20,7 @@ import { isConfig, isManifest, mediaTypes } from '../oci/media-types.ts';
 import { normalizePlatform, type Platform, parsePlatform } from '../oci/platform.ts';
 import { placed } from './files.ts';
 import { addHistory, changeTime, formatTime } from './history.ts';
+import type { ImageFiles, ImageFilesOptions } from './image-files.ts';
 import { selectImage } from './select.ts';
 
 export interface ScratchOptions {
@@ -322,6 +323,20 @@ export class Image {
   history(entry: History): Image {
     const { config } = this.#state;
     return this.#with({ config: { ...config, history: addHistory(config, { ...entry, empty_layer: true }) } });
+  }
+
+  /**
+   * What a container of this image would see, to look into: files, directories and links, merged out of all layers. Reads
+   * nothing yet. The file system belongs to this image: one with a layer more has one of its own.
+   *
+   * @example
+   * const files = await image.files();
+   * for await (const { path, size } of files.glob('usr/bin/*')) console.log(path, size);
+   */
+  async files(options: ImageFilesOptions = {}): Promise<ImageFiles> {
+    // Loaded when asked for: whoever only builds images does not pay for what reads them.
+    const { ImageFiles } = await import('./image-files.ts');
+    return new ImageFiles(this.layers, options);
   }
 
   get #container(): ContainerConfig {

@@ -79,7 +79,7 @@ export class MergedTree implements Iterable<Resolved> {
   /** The names below a directory, that of the directory itself left out. `path` must be without symlinks, as `resolve` gives it. */
   *walk(path: string): Generator<Resolved, void, void> {
     const node = this.get(path);
-    const stack: Iterator<Resolved>[] = node === undefined ? [] : [sortedChildren(path, node)];
+    const stack: Iterator<Resolved>[] = node === undefined ? [] : [sortedChildren({ path, node })];
     while (stack.length > 0) {
       const { done, value } = stack.at(-1)!.next();
       if (done) {
@@ -87,7 +87,7 @@ export class MergedTree implements Iterable<Resolved> {
         continue;
       }
       yield value;
-      if (value.node.children !== undefined) stack.push(sortedChildren(value.path, value.node));
+      if (value.node.children !== undefined) stack.push(sortedChildren(value));
     }
   }
 
@@ -223,6 +223,13 @@ export class MergedTree implements Iterable<Resolved> {
   }
 }
 
+/** What a directory holds, by name, in the order of their bytes. */
+export function* sortedChildren({ path, node: { children } }: Resolved): Generator<Resolved, void, void> {
+  for (const name of [...(children?.keys() ?? [])].sort(compareBytewise)) {
+    yield { path: path === '' ? name : `${path}/${name}`, node: children!.get(name)! };
+  }
+}
+
 /** The error for symlinks without an end. */
 export function linkLoop(path: string, limits: Limits): StowageError {
   return new StowageError(
@@ -242,12 +249,6 @@ function pathOf(steps: readonly Step[]): string {
     .slice(1)
     .map((step) => step.name)
     .join('/');
-}
-
-function* sortedChildren(path: string, { children }: MergedNode): Generator<Resolved, void, void> {
-  for (const name of [...(children?.keys() ?? [])].sort(compareBytewise)) {
-    yield { path: path === '' ? name : `${path}/${name}`, node: children!.get(name)! };
-  }
 }
 
 function impliedDirectory(path: string): MergedNode {
