@@ -43,6 +43,8 @@ export type ErrorCode =
   | 'LINK_INVALID'
   /** Symlinks that lead round in a circle, or through more than `limits.linkHops` of them. */
   | 'LINK_LOOP'
+  /** An image whose base is not the one that was named, or one for another platform. */
+  | 'BASE_MISMATCH'
   /** An image layout or image archive that breaks image-layout.md. */
   | 'LAYOUT_INVALID'
   /** No tag, manifest or platform of that name. */

@@ -31,9 +31,18 @@ export function changeTime(option: Timestamp | undefined, before: string | undef
  * entries which are not `empty_layer` go on matching the layers one to one, as unpackers count on.
  */
 export function addHistory(config: ImageConfig, entry: History): History[] {
+  return [...completeHistory(config), entry];
+}
+
+/** The history with an entry for each layer: nameless ones behind what is there, if there are too few. */
+export function completeHistory(config: ImageConfig): History[] {
   const history = [...(config.history ?? [])];
-  const described = history.filter((known) => !known.empty_layer).length;
-  for (let missing = config.rootfs.diff_ids.length - described; missing > 0; missing--)
+  for (let missing = config.rootfs.diff_ids.length - layerPositions(history).length; missing > 0; missing--)
     history.push({ comment: 'layer without history' });
-  return [...history, entry];
+  return history;
+}
+
+/** Where in the history the entries that made a layer stand, the base layer's first. */
+export function layerPositions(history: readonly History[]): number[] {
+  return [...history.keys()].filter((index) => !history[index]!.empty_layer);
 }

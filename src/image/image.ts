@@ -1,27 +1,21 @@
 /** The image as a value: a config, a manifest and layers that are read when someone asks for them. Changing one gives another. */
 import { digestOf } from '../bytes/hash.ts';
 import type { BlobStore, ContentSource } from '../content/content.ts';
-import { readDocument } from '../content/graph.ts';
-import { StowageError } from '../errors.ts';
 import { type CreateLayerOptions, createLayer } from '../layer/create-layer.ts';
 import { type LayerFiles, normalizePath, type Timestamp } from '../layer/file.ts';
-import { type Layer, layerFrom } from '../layer/layer.ts';
+import type { Layer } from '../layer/layer.ts';
 import type { Limits } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import {
-  type ContainerConfig,
-  type History,
-  type ImageConfig,
-  parseImageConfig,
-  serializeImageConfig,
-} from '../oci/image-config.ts';
-import { type Manifest, parseManifest, serializeManifest } from '../oci/manifest.ts';
-import { isConfig, isManifest, mediaTypes } from '../oci/media-types.ts';
+import { type ContainerConfig, type History, type ImageConfig, serializeImageConfig } from '../oci/image-config.ts';
+import { type Manifest, serializeManifest } from '../oci/manifest.ts';
+import { mediaTypes } from '../oci/media-types.ts';
 import { normalizePlatform, type Platform, parsePlatform } from '../oci/platform.ts';
+import { portKey, sorted, withKeys, withVariables } from './container-config.ts';
 import { placed } from './files.ts';
 import { addHistory, changeTime, formatTime } from './history.ts';
 import type { ImageFiles, ImageFilesOptions } from './image-files.ts';
-import { selectImage } from './select.ts';
+import { inFamily } from './media-family.ts';
+import { readImage } from './read-image.ts';
 
 export interface ScratchOptions {
   /** Default `linux/amd64`. */
@@ -52,6 +46,18 @@ interface ImageState {
   manifestBytes?: Uint8Array;
   created: Timestamp | undefined;
   store: BlobStore | undefined;
+}
+
+/** What `Image.with` changes. */
+export interface ImageChanges {
+  /** Its diff IDs are taken from the layers. Where `created` is as it was, it becomes the time of changes. */
+  config?: ImageConfig;
+  /** Its `config` and `layers` are written anew. */
+  manifest?: Manifest;
+  /** All of the new image's, base first. Those that are new to it get media types that suit its manifest. */
+  layers?: readonly Layer[];
+  /** The time of creation, and of changes from here on. */
+  created?: Timestamp;
 }
 
 /**
@@ -123,47 +129,9 @@ export class Image {
    * `MANIFEST_INVALID`, `CONFIG_INVALID`, `DIGEST_MISMATCH`.
    */
   static async from(source: ContentSource, reference: string | Descriptor, options: FromOptions = {}): Promise<Image> {
-    const { limits, signal } = options;
-    const root = typeof reference === 'string' ? await source.resolve(reference, { signal }) : reference;
-    const platform = options.platform === undefined ? undefined : toPlatform(options.platform);
-    const descriptor = await selectImage(source, root, { platform, limits, signal });
-    if (!isManifest(descriptor.mediaType)) {
-      throw new StowageError(
-        'MEDIA_TYPE_UNSUPPORTED',
-        `${descriptor.digest} is ${descriptor.mediaType}, which is no image manifest.`,
-        { digest: descriptor.digest },
-      );
-    }
-    const manifestBytes = await readDocument(source, descriptor, { limits, signal });
-    const manifest = parseManifest(manifestBytes, { limits, mediaType: descriptor.mediaType });
-    if (!isConfig(manifest.config.mediaType)) {
-      throw new StowageError(
-        'MEDIA_TYPE_UNSUPPORTED',
-        `Manifest ${descriptor.digest} has a config of type ${manifest.config.mediaType}: an artifact, not an image. Copy it with copy().`,
-        { digest: descriptor.digest },
-      );
-    }
-    const configBytes = await readDocument(source, manifest.config, { limits, signal });
-    const config = parseImageConfig(configBytes, { limits });
-    const diffIds = config.rootfs.diff_ids;
-    if (diffIds.length !== manifest.layers.length) {
-      throw new StowageError(
-        'MANIFEST_INVALID',
-        `Manifest ${descriptor.digest} names ${manifest.layers.length} layers, but its config's rootfs.diff_ids names ${diffIds.length}. The image is broken; build or fetch it anew.`,
-        { digest: descriptor.digest },
-      );
-    }
-    const layers = manifest.layers.map((layer, index) => layerFrom(source, layer, diffIds[index] as string));
-    const typed = { ...manifest, mediaType: manifest.mediaType ?? descriptor.mediaType };
-    return new Image({
-      config,
-      configBytes,
-      manifest: typed,
-      manifestBytes,
-      layers,
-      created: options.created,
-      store: options.store,
-    });
+    const { platform, created, store } = options;
+    const wanted = platform === undefined ? undefined : toPlatform(platform);
+    return new Image({ ...(await readImage(source, reference, { ...options, platform: wanted })), created, store });
   }
 
   /** The image config (config.md). Plain data; do not change it. */
@@ -217,7 +185,6 @@ export class Image {
   append(layer: Layer, history: History = {}): Image {
     const { config, layers } = this.#state;
     const diffIds = [...config.rootfs.diff_ids, layer.diffId];
-    const descriptor = this.#inFamily(layer.descriptor);
     const entry: History = {
       created: this.#time(),
       created_by: `ADD ${layer.diffId} /`,
@@ -226,7 +193,7 @@ export class Image {
     };
     return this.#with({
       config: { ...config, rootfs: { ...config.rootfs, diff_ids: diffIds }, history: addHistory(config, entry) },
-      layers: [...layers, descriptor === layer.descriptor ? layer : { ...layer, descriptor }],
+      layers: [...layers, inFamily(layer, this.#state.manifest.mediaType)],
     });
   }
 
@@ -242,23 +209,8 @@ export class Image {
 
   /** Environment variables over those that are there: a name that is set already keeps its place and gets the new value. */
   env(variables: Readonly<Record<string, string>>): Image {
-    const all = new Map<string, string>();
-    for (const entry of this.#container.Env ?? []) {
-      const [name = ''] = entry.split('=', 1);
-      all.set(name, entry);
-    }
-    for (const [name, value] of Object.entries(variables)) {
-      if (!/^[^=\0]+$/.test(name) || String(value).includes('\0')) {
-        throw new StowageError(
-          'ARGUMENT_INVALID',
-          `Environment variable ${JSON.stringify(name)}: a name is not empty and has no "=", and neither it nor its value holds a NUL.`,
-          { name },
-        );
-      }
-      all.set(name, `${name}=${value}`);
-    }
     const said = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
-    return this.#configure('Env', [...all.values()], `ENV ${said.join(' ')}`);
+    return this.#configure('Env', withVariables(this.#container.Env, variables), `ENV ${said.join(' ')}`);
   }
 
   /** The directory in which the program starts. */
@@ -273,18 +225,7 @@ export class Image {
 
   /** Ports that the program listens on: `8080` (TCP) or `53/udp`. */
   expose(...ports: (number | string)[]): Image {
-    const keys = ports.map((port) => {
-      const match = /^(\d{1,5})(?:\/(tcp|udp|sctp))?$/.exec(String(port));
-      const number = Number(match?.[1]);
-      if (!match || number < 1 || number > 65535) {
-        throw new StowageError(
-          'ARGUMENT_INVALID',
-          `Port ${JSON.stringify(port)}: give a number from 1 to 65535, or one with its protocol as in "53/udp".`,
-          { port },
-        );
-      }
-      return `${number}/${match[2] ?? 'tcp'}`;
-    });
+    const keys = ports.map(portKey);
     return this.#configure('ExposedPorts', withKeys(this.#container.ExposedPorts, keys), `EXPOSE ${keys.join(' ')}`);
   }
 
@@ -339,6 +280,38 @@ export class Image {
     return new ImageFiles(this.layers, options);
   }
 
+  /**
+   * The image with other parts, from which all functions that rewrite images are made. Layers are not read. The history
+   * is the caller's to keep true.
+   */
+  with(changes: ImageChanges): Image {
+    const { config: before, layers: held, manifest } = this.#state;
+    const { mediaType } = changes.manifest ?? manifest;
+    const layers = (changes.layers ?? held).map((layer) => (held.includes(layer) ? layer : inFamily(layer, mediaType)));
+    const diffIds = layers.map((layer) => layer.diffId);
+    let config = changes.config ?? before;
+    if (diffIds.join() !== config.rootfs.diff_ids.join()) {
+      config = { ...config, rootfs: { ...config.rootfs, diff_ids: diffIds } };
+    }
+    const { created } = changes;
+    return this.#with({
+      layers,
+      ...(changes.manifest && { manifest: changes.manifest }),
+      ...((config !== before || created !== undefined) && { config }),
+      ...(created !== undefined && { config: { ...config, created: formatTime(created) }, created }),
+    });
+  }
+
+  /** The time that is put down for changes of this image: the option `created`, else `SOURCE_DATE_EPOCH`, else its own. */
+  get timeOfChange(): string {
+    return this.#time();
+  }
+
+  /** Where layers that this image is given go, if it was said. */
+  get store(): BlobStore | undefined {
+    return this.#state.store;
+  }
+
   get #container(): ContainerConfig {
     return this.#state.config.config ?? {};
   }
@@ -368,36 +341,16 @@ export class Image {
       state.configBytes = undefined;
       state.config = {
         ...changes.config,
-        created: changes.created === undefined ? this.#time() : changes.config.created,
+        created:
+          changes.created === undefined && changes.config.created === this.#state.config.created
+            ? this.#time()
+            : changes.config.created,
       };
     }
     return new Image(state);
-  }
-
-  /** A layer in a Docker schema 2 image is of Docker's type: engines refuse a mixture. */
-  #inFamily(descriptor: Descriptor): Descriptor {
-    if (this.#state.manifest.mediaType !== mediaTypes.docker.manifest) return descriptor;
-    const twins: Record<string, string> = {
-      [mediaTypes.layerGzip]: mediaTypes.docker.layerGzip,
-      [mediaTypes.layer]: mediaTypes.docker.layer,
-    };
-    const mediaType = twins[descriptor.mediaType];
-    return mediaType === undefined ? descriptor : { ...descriptor, mediaType };
   }
 }
 
 function toPlatform(platform: Platform | string): Platform {
   return typeof platform === 'string' ? parsePlatform(platform) : normalizePlatform(platform);
-}
-
-/** Maps have no order in the specification; sorted, the same set always gives the same digest. */
-function sorted<T>(map: Record<string, T>): Record<string, T> {
-  return Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-function withKeys<T>(
-  map: Record<string, T> | undefined,
-  keys: readonly string[],
-): Record<string, T | Record<string, never>> {
-  return sorted({ ...map, ...Object.fromEntries(keys.map((key) => [key, {}])) });
 }

@@ -1,5 +1,6 @@
 /** OCI's media types and those of Docker's schema 2: engines refuse an image that mixes the two families. */
 import { type Layer, layerFrom } from '../layer/layer.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
 import { bareMediaType, mediaTypes } from '../oci/media-types.ts';
 
 /** Media types of an image in OCI's family and in Docker's; those of layers that registries do not hold included. */
@@ -29,13 +30,13 @@ export function mediaTypeIn(family: 'oci' | 'docker', mediaType: string): string
 
 /** The layer, with the type that suits a manifest of this type; a type without a twin stays. */
 export function inFamily(layer: Layer, manifestType: string | undefined): Layer {
-  const mediaType = mediaTypeIn(isDocker(manifestType) ? 'docker' : 'oci', layer.descriptor.mediaType);
-  return withDescriptor(layer, { mediaType });
+  const { descriptor } = layer;
+  const mediaType = mediaTypeIn(isDocker(manifestType) ? 'docker' : 'oci', descriptor.mediaType);
+  return withDescriptor(layer, { ...descriptor, mediaType: mediaType ?? descriptor.mediaType });
 }
 
-/** The layer under a descriptor that differs in some fields; its bytes are read as before. */
-export function withDescriptor(layer: Layer, changes: Partial<Layer['descriptor']>): Layer {
-  const descriptor = { ...layer.descriptor, ...changes, mediaType: changes.mediaType ?? layer.descriptor.mediaType };
+/** The layer under another descriptor of the same blob. */
+export function withDescriptor(layer: Layer, descriptor: Descriptor): Layer {
   if (JSON.stringify(descriptor) === JSON.stringify(layer.descriptor)) return layer;
   return layerFrom({ read: (_, options) => layer.open(options) }, descriptor, layer.diffId);
 }
