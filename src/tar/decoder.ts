@@ -26,7 +26,8 @@ type State = 'header' | 'metadata' | 'old-sparse' | 'sparse-map' | 'link' | 'bod
  *   state a size do not write one.
  * - Volume labels (`V`) and Solaris' access lists (`A`) are passed over, Solaris' `X` is read as PAX, types that are
  *   not known are files. Pieces of a multi-volume archive (`M`) and the old rename scripts (`N`) are refused.
- * - Two zero blocks end the archive and what follows them is not looked at; so does the end of the input between entries.
+ * - Two zero blocks end the archive and what follows them is not looked at; so does the end of the input between
+ *   entries, or right after a body, whose padding is missing then.
  *
  * @throws `TAR_INVALID`, `TAR_TRUNCATED`, `LIMIT_EXCEEDED` from `next`, again each time that it is called afterwards.
  *
@@ -356,7 +357,10 @@ export class TarDecoder {
 
   #starve(): undefined {
     if (!this.#ended) return undefined;
-    if (this.#state === 'header' && !this.#input.isPartial && this.#extended === undefined) {
+    const isBetween = this.#state === 'header' && !this.#input.isPartial && this.#extended === undefined;
+    // umoci's `insert` (0.4) ends a layer with its last body's last byte. Go's reader, and so every engine, takes that.
+    const isUnpadded = this.#state === 'padding' && this.#place === 'after';
+    if (isBetween || isUnpadded) {
       this.#state = 'done';
       return undefined;
     }
