@@ -1,4 +1,5 @@
 /** What only runtimes with a file system can do: Node, Deno and Bun. */
 export { type DirectoryOptions, directory } from './directory.ts';
+export { type ExtractOptions, extract } from './extract.ts';
 export { type FileContent, fromFile } from './read-file.ts';
 export { writeFile } from './write-file.ts';
