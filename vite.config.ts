@@ -12,6 +12,7 @@ export default defineConfig({
         index: 'src/index.ts',
         'oci/index': 'src/oci/index.ts',
         'storage/node': 'src/storage/node.ts',
+        'registry/index': 'src/registry/index.ts',
         'node/index': 'src/node/index.ts',
       },
     },
