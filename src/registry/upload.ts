@@ -1,0 +1,263 @@
+/** A blob on its way into a registry: in one request where it is small, in chunks where it is not, whether its digest is known or not. */
+import { type ByteSource, readChunks } from '../bytes/byte-source.ts';
+import { createHasher } from '../bytes/hash.ts';
+import { StowageError } from '../errors.ts';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { type Digest, parseDigest } from '../oci/digest.ts';
+import { announcedSize, blobUrl } from './download.ts';
+import type { Registry } from './registry.ts';
+import { pauseBefore, Transient } from './retry.ts';
+import { repositoryScope } from './scope.ts';
+import { UploadLost, UploadSession } from './session.ts';
+
+export interface UploadOptions {
+  /** A session that is open already. */
+  session?: UploadSession;
+  signal?: AbortSignal;
+}
+
+/** How many bytes a blob has in the repository, or of a blob whose size is not told `NaN`; `undefined` where it is not there. */
+export async function blobSize(
+  registry: Registry,
+  name: string,
+  digest: Digest,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
+  const url = blobUrl(registry, name, digest);
+  const scopes = [repositoryScope(name, 'pull')];
+  const { status, headers } = await registry.call({ method: 'HEAD', url, scopes, accept: [200, 404], signal });
+  return status === 404 ? undefined : (announcedSize(headers) ?? Number.NaN);
+}
+
+/**
+ * Uploads a blob. Two chunks of it are in memory at most, one on its way while the next is read. An upload that is lost is begun anew where the body can be
+ * read again: anything but a stream or a generator.
+ *
+ * @throws `DIGEST_MISMATCH`, `SIZE_MISMATCH` before anything is stored.
+ */
+export async function uploadBlob(
+  registry: Registry,
+  name: string,
+  body: ByteSource,
+  expected: Partial<Descriptor>,
+  options: UploadOptions = {},
+): Promise<{ digest: Digest; size: number }> {
+  let { session } = options;
+  for (let failures = 0; ; session = undefined) {
+    try {
+      return await uploadOnce(registry, name, body, expected, { ...options, session });
+    } catch (error) {
+      if (!(error instanceof UploadLost)) throw error;
+      if (!isRepeatable(body, expected)) throw error.failure;
+      await pauseBefore(new Transient(error.failure), failures++, registry.retrying, options.signal);
+    }
+  }
+}
+
+async function uploadOnce(
+  registry: Registry,
+  name: string,
+  body: ByteSource,
+  expected: Partial<Descriptor>,
+  options: UploadOptions,
+): Promise<{ digest: Digest; size: number }> {
+  let { session } = options;
+  // Ends the reading when the sending fails, and the other way round.
+  const controller = new AbortController();
+  const { signal } = controller;
+  const onAbort = (): void => controller.abort(options.signal?.reason);
+  options.signal?.addEventListener('abort', onAbort, { once: true });
+  const source = new Source(body, expected, signal);
+  let done = false;
+  try {
+    options.signal?.throwIfAborted();
+    let chunk = new Chunk(expected.size);
+    await source.fill(chunk, session?.chunkSize() ?? registry.chunkSize);
+    if (source.ended) {
+      const whole = source.finish();
+      await putWhole(registry, name, chunk.bytes, whole.digest, { session, signal });
+      done = true;
+      return whole;
+    }
+    session ??= (await UploadSession.open(registry, name, { digest: expected.digest, signal })) as UploadSession;
+    const size = session.chunkSize();
+    await source.fill(chunk, size);
+    let next = new Chunk(expected.size);
+    for (;;) {
+      const sending = session.send(chunk.bytes, signal);
+      if (source.ended) {
+        await sending;
+        break;
+      }
+      await Promise.all([sending, source.fill(next, size)]);
+      [chunk, next] = [next, chunk];
+      next.clear();
+    }
+    const whole = source.finish();
+    await close(registry, name, session, whole, signal);
+    done = true;
+    return whole;
+  } finally {
+    options.signal?.removeEventListener('abort', onAbort);
+    if (!done) {
+      controller.abort(options.signal?.aborted ? options.signal.reason : new Error('the upload has failed'));
+      const cancelled = session?.cancel();
+      await source.close();
+      if (!options.signal?.aborted) await cancelled;
+    }
+  }
+}
+
+/** All in one request; safe to repeat, with a session of its own each time, as it is all in memory. */
+async function putWhole(
+  registry: Registry,
+  name: string,
+  bytes: Uint8Array,
+  digest: Digest,
+  options: UploadOptions,
+): Promise<void> {
+  const { signal } = options;
+  let { session } = options;
+  for (let failures = 0; ; session = undefined) {
+    session ??= (await UploadSession.open(registry, name, { digest, signal })) as UploadSession;
+    try {
+      return await session.close(digest, bytes, signal);
+    } catch (error) {
+      const cancelled = session.cancel();
+      await pauseBefore(
+        error instanceof UploadLost ? new Transient(error.failure) : error,
+        failures++,
+        registry.retrying,
+        signal,
+      );
+      await cancelled;
+      if ((await blobSize(registry, name, digest, signal)) === bytes.length) return;
+    }
+  }
+}
+
+/** Closes a session of chunks. Whether a PUT that got no answer was heard is seen by the blob. */
+async function close(
+  registry: Registry,
+  name: string,
+  session: UploadSession,
+  { digest, size }: { digest: Digest; size: number },
+  signal: AbortSignal,
+): Promise<void> {
+  for (let failures = 0; ; ) {
+    try {
+      return await session.close(digest, undefined, signal);
+    } catch (error) {
+      if (error instanceof UploadLost && failures === 0) throw error;
+      const failure = error instanceof UploadLost ? new Transient(error.failure) : error;
+      await pauseBefore(failure, failures++, registry.retrying, signal);
+      if ((await blobSize(registry, name, digest, signal)) === size) return;
+      if (error instanceof UploadLost) throw error;
+    }
+  }
+}
+
+/** The body, hashed and measured as it is read. */
+class Source {
+  readonly #chunks: AsyncIterator<Uint8Array>;
+  readonly #expected: Partial<Descriptor>;
+  readonly #hasher: ReturnType<typeof createHasher>;
+  #size = 0;
+  #pending: Uint8Array = new Uint8Array(0);
+  /** True once there is no byte beyond what `fill` gave. */
+  ended = false;
+
+  constructor(body: ByteSource, expected: Partial<Descriptor>, signal: AbortSignal) {
+    this.#expected = expected;
+    this.#hasher = createHasher(expected.digest === undefined ? 'sha256' : parseDigest(expected.digest).algorithm);
+    this.#chunks = readChunks(body, { signal })[Symbol.asyncIterator]();
+  }
+
+  /** Fills up to `size` bytes, and looks whether there are more. */
+  async fill(chunk: Chunk, size: number): Promise<void> {
+    for (;;) {
+      this.#pending = chunk.append(this.#pending, size);
+      if (this.#pending.length > 0 || this.ended) return;
+      const { done, value } = await this.#chunks.next();
+      if (done) {
+        this.ended = true;
+        return;
+      }
+      this.#size += value.length;
+      const { size: expected } = this.#expected;
+      if (expected !== undefined && this.#size > expected) throw this.#wrongSize('more than that');
+      this.#hasher.update(value);
+      this.#pending = value;
+    }
+  }
+
+  /** What was read. Throws where it is not what was expected. */
+  finish(): { digest: Digest; size: number } {
+    const { digest: expected, size } = this.#expected;
+    if (size !== undefined && this.#size !== size) throw this.#wrongSize(`${this.#size}`);
+    const digest = this.#hasher.digest();
+    if (expected === undefined || digest === expected) return { digest, size: this.#size };
+    throw new StowageError(
+      'DIGEST_MISMATCH',
+      `Expected blob ${expected}, but its bytes have the digest ${digest}. Nothing was stored; fetch it anew.`,
+      { expected, actual: digest },
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#chunks.return?.();
+  }
+
+  #wrongSize(actual: string): StowageError {
+    const { digest, size } = this.#expected;
+    return new StowageError(
+      'SIZE_MISMATCH',
+      `${digest ?? 'The blob'}: expected ${size} bytes, got ${actual}. Nothing was stored.`,
+      { digest, expected: size, actual: this.#size },
+    );
+  }
+}
+
+/** A buffer that grows with what it holds, and is used again. */
+class Chunk {
+  #buffer: Uint8Array<ArrayBuffer>;
+  #filled = 0;
+
+  constructor(expected: number | undefined) {
+    this.#buffer = new Uint8Array(Math.min(expected ?? 65536, 256 * 1024));
+  }
+
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#filled);
+  }
+
+  clear(): void {
+    this.#filled = 0;
+  }
+
+  /** Takes what fits into `size` bytes, and gives back the rest. */
+  append(bytes: Uint8Array, size: number): Uint8Array {
+    const taken = Math.min(bytes.length, size - this.#filled);
+    const needed = this.#filled + taken;
+    if (needed > this.#buffer.length) {
+      const grown = new Uint8Array(Math.min(size, Math.max(needed, this.#buffer.length * 2)));
+      grown.set(this.bytes);
+      this.#buffer = grown;
+    }
+    this.#buffer.set(bytes.subarray(0, taken), this.#filled);
+    this.#filled = needed;
+    return bytes.subarray(taken);
+  }
+}
+
+/** Whether the body gives the same bytes again. Of an iterable only a known digest can tell: Node's streams look like one, and are read once. */
+function isRepeatable(body: ByteSource, expected: Partial<Descriptor>): boolean {
+  if (typeof body === 'string' || ArrayBuffer.isView(body) || body instanceof ArrayBuffer || Array.isArray(body))
+    return true;
+  const { getReader, stream } = body as Partial<ReadableStream & Blob>;
+  if (typeof getReader === 'function') return false;
+  if (typeof stream === 'function') return true;
+  const iterable = body as Partial<AsyncIterable<Uint8Array> & Iterable<Uint8Array>>;
+  const iterator: unknown = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.();
+  return expected.digest !== undefined && iterator !== body;
+}
