@@ -15,6 +15,7 @@ export type {
   OpenFileOptions,
   ReadFileOptions,
 } from './image/image-files.ts';
+export { type PushOptions, push } from './image/push.ts';
 export { type CreateLayerOptions, createLayer } from './layer/create-layer.ts';
 export type { LayerFile, LayerFiles, Timestamp } from './layer/file.ts';
 export type { Layer } from './layer/layer.ts';

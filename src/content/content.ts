@@ -10,6 +10,8 @@ export interface BlobSource {
    * Rejects with `BLOB_NOT_FOUND` where the blob is not held.
    */
   read(descriptor: Descriptor, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+  /** For a source that stands in front of others: the one that a blob comes from. */
+  origin?(descriptor: Descriptor): Pick<BlobSource, 'read'> | undefined;
 }
 
 /** Blobs by digest, to read and write. */
@@ -20,6 +22,11 @@ export interface BlobStore extends BlobSource {
    * holds already is not read again. `mediaType` of the result is that of `expected`, else `application/octet-stream`.
    */
   write(body: ByteSource, expected?: Partial<Descriptor>, options?: { signal?: AbortSignal }): Promise<Descriptor>;
+  /**
+   * For a store that can take blobs from another place without their bytes going through here, as repositories of one registry can. True where it took
+   * this one; false where it did not, so that it must be written.
+   */
+  mount?(descriptor: Descriptor, from: Pick<BlobSource, 'read'>, options?: { signal?: AbortSignal }): Promise<boolean>;
 }
 
 /** Blobs, and roots by tag, to read. */

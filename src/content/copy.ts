@@ -6,7 +6,7 @@ import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { type Descriptor, descriptorData } from '../oci/descriptor.ts';
-import { isDigest } from '../oci/digest.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
 import { type ImageIndex, imageIndex, serializeIndex } from '../oci/image-index.ts';
 import { isIndex, isNonDistributable } from '../oci/media-types.ts';
 import { formatPlatform, matchesPlatform, type Platform, parsePlatforms } from '../oci/platform.ts';
@@ -14,8 +14,11 @@ import type { ContentSource, ContentStore } from './content.ts';
 import { readDocument, walkGraph } from './graph.ts';
 
 export interface CopyOptions {
-  /** What to copy: tags or digests, resolved in `from`. A tag is set in `to` as well; a digest becomes a root without a name. */
-  references: readonly string[];
+  /**
+   * What to copy: tags or digests, resolved in `from`. A tag is set in `to` as well; a digest becomes a root without a name. A pair names it
+   * anew: `['myapp:1.0', '1.0']` sets the tag `1.0`. Content that several name is copied once.
+   */
+  references: readonly (string | readonly [from: string, to: string])[];
   /**
    * Only these, as `linux/amd64,linux/arm64` or as platforms; default all. An index that loses a platform is written
    * anew, and so gets another digest. What attests a manifest (`vnd.docker.reference.digest`) goes with it.
@@ -24,7 +27,7 @@ export interface CopyOptions {
   /** Blobs under way at once. Default 4. */
   concurrency?: number;
   signal?: AbortSignal;
-  /** Told of each blob: `write` as it moves, `skip` where `to` has it. */
+  /** Told of each blob: `write` as it moves, `skip` where `to` has it, or takes it from `from` itself. */
   onProgress?: OnProgress;
   limits?: Partial<Limits>;
 }
@@ -39,13 +42,21 @@ export interface CopyOptions {
  * await copy(await Layout.open(from), await Layout.create(to), { references: ['demo:1.0'] });
  */
 export async function copy(from: ContentSource, to: ContentStore, options: CopyOptions): Promise<Descriptor[]> {
+  const { signal } = options;
   const copied: Descriptor[] = [];
+  const roots = new Map<Digest, Descriptor>();
   for (const reference of options.references) {
-    options.signal?.throwIfAborted();
-    let root = await from.resolve(reference, { signal: options.signal });
-    if (options.platforms !== undefined) root = await copyPlatforms(from, to, root, options);
-    else await copyGraph(from, to, [root], options);
-    await to.tag(root, isDigest(reference) ? root.digest : reference, { signal: options.signal });
+    const [source, target] = typeof reference === 'string' ? [reference, reference] : reference;
+    signal?.throwIfAborted();
+    const found = await from.resolve(source, { signal });
+    let root = roots.get(found.digest);
+    if (root === undefined) {
+      root = found;
+      if (options.platforms !== undefined) root = await copyPlatforms(from, to, found, options);
+      else await copyGraph(from, to, [found], options);
+      roots.set(found.digest, root);
+    }
+    await to.tag(root, isDigest(target) ? root.digest : target, { signal });
     copied.push(root);
   }
   return copied;
@@ -66,18 +77,14 @@ export async function copyGraph(
     async (descriptor) => {
       signal?.throwIfAborted();
       if (await to.has(descriptor, { signal })) return skip(descriptor);
-      const write = (body: ByteSource): Promise<Descriptor> =>
-        to.write(onProgress ? reported(readChunks(body), descriptor, onProgress) : body, descriptor, { signal });
       const embedded = descriptorData(descriptor);
-      if (embedded) return write(embedded);
-      if (isNonDistributable(descriptor.mediaType) && !(await from.has(descriptor, { signal }))) return;
-      const body = await from.read(descriptor, { signal });
-      try {
-        await write(body);
-      } finally {
-        // A store that turns out to hold the blob by now may leave it unread.
-        await body.cancel().catch(() => {});
+      if (!embedded) {
+        const origin = from.origin?.(descriptor) ?? from;
+        if (await to.mount?.(descriptor, origin, { signal })) return skip(descriptor);
+        if (isNonDistributable(descriptor.mediaType) && !(await from.has(descriptor, { signal }))) return;
       }
+      const body = embedded ?? reopened(() => from.read(descriptor, { signal }));
+      await to.write(onProgress ? reported(body, descriptor, onProgress) : body, descriptor, { signal });
     },
     blobs,
     concurrency,
@@ -85,8 +92,7 @@ export async function copyGraph(
   for (const { descriptor, bytes } of documents.reverse()) {
     signal?.throwIfAborted();
     if (await to.has(descriptor, { signal })) skip(descriptor);
-    else
-      await to.write(onProgress ? reported(readChunks(bytes), descriptor, onProgress) : bytes, descriptor, { signal });
+    else await to.write(onProgress ? reported(bytes, descriptor, onProgress) : bytes, descriptor, { signal });
   }
 }
 
@@ -153,15 +159,28 @@ async function filterIndex(
   };
 }
 
-async function* reported(
-  chunks: AsyncIterable<Uint8Array>,
-  descriptor: Descriptor,
-  onProgress: OnProgress,
-): AsyncGenerator<Uint8Array> {
-  let transferred = 0;
-  for await (const chunk of chunks) {
-    yield chunk;
-    transferred += chunk.length;
-    onProgress({ phase: 'write', descriptor, transferred, total: descriptor.size });
-  }
+/** A blob that is opened when it is read, and anew when it is read again: a store may have to begin twice, or not at all. */
+function reopened(open: () => Promise<ReadableStream<Uint8Array>>): AsyncIterable<Uint8Array> {
+  return {
+    async *[Symbol.asyncIterator]() {
+      yield* readChunks(await open());
+    },
+  };
+}
+
+function reported(body: ByteSource, descriptor: Descriptor, onProgress: OnProgress): AsyncIterable<Uint8Array> {
+  let most = 0;
+  return {
+    async *[Symbol.asyncIterator]() {
+      let transferred = 0;
+      for await (const chunk of readChunks(body)) {
+        yield chunk;
+        transferred += chunk.length;
+        // A bar that has begun anew stands still until it is where it was.
+        if (transferred <= most) continue;
+        most = transferred;
+        onProgress({ phase: 'write', descriptor, transferred, total: descriptor.size });
+      }
+    },
+  };
 }

@@ -35,6 +35,7 @@ export function imageContent(images: Image | readonly Image[]): ImageContent {
         reference,
       });
     },
+    origin: (descriptor) => layers.get(descriptor.digest)?.source,
     has: async (descriptor) => documents.has(descriptor.digest) || layers.has(descriptor.digest),
     read: async (descriptor, options) => {
       const bytes = documents.get(descriptor.digest);

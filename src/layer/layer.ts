@@ -11,6 +11,8 @@ export interface Layer {
   readonly descriptor: Descriptor;
   /** Digest of the uncompressed tar (config.md, "Layer DiffID"). */
   readonly diffId: Digest;
+  /** Where the blob is, for who can take it from there at once. */
+  readonly source?: Pick<BlobSource, 'read'>;
   /** The blob as it is stored, verified against the descriptor. */
   open(options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
   /** What the layer holds, in the order of its tar. See `layerEntries`. */
@@ -22,6 +24,7 @@ export function layerFrom(source: Pick<BlobSource, 'read'>, descriptor: Descript
   const layer: Layer = {
     descriptor,
     diffId,
+    source,
     open: (options) => source.read(descriptor, options),
     async *entries(options) {
       // Loaded when asked for: whoever only builds images does not pay for a tar reader.
