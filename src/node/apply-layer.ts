@@ -8,7 +8,7 @@ import type { Layer } from '../layer/layer.ts';
 import { layerEntries } from '../layer/layer-entries.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
-import { checkName, type Disk, diskPath, failedAt, linksSymlinks } from './disk-file.ts';
+import { checkName, type Disk, diskPath, type EntryPlace, failedAt, linksSymlinks, shown } from './disk-file.ts';
 import { type DiskNode, type DiskTree, isMadeLate, isSpecial, joined, type Place } from './disk-tree.ts';
 import { removeTree } from './stage.ts';
 
@@ -53,10 +53,10 @@ export class LayerApplier {
       for await (const { header, offset, body } of layerEntries(layer, { limits, onWarning, signal })) {
         if (++this.#entries > limits.tarEntries) throw limitExceeded('tarEntries', limits, 'The layers, all entries');
         const change = readChange(header, offset, this.#what, limits);
-        const where = (): string => `${this.#what}: entry ${JSON.stringify(header.path)} at byte ${offset}`;
-        if (change === undefined) onWarning?.(`${where()} lies in a whiteout. It was passed over.`);
-        const file = change && this.#take(change, where);
-        if (file !== undefined) written += await this.#fill(file, header, body, where);
+        const place: EntryPlace = { layer: this.#what, entry: header.path, offset };
+        if (change === undefined) onWarning?.(`${shown(place)} lies in a whiteout. It was passed over.`);
+        const file = change && this.#take(change, place);
+        if (file !== undefined) written += await this.#fill(file, header, body, place);
         onProgress?.({
           phase: 'write',
           descriptor: layer.descriptor,
@@ -80,12 +80,12 @@ export class LayerApplier {
   }
 
   /** Makes what an entry says; of a file, gives its descriptor. */
-  #take(change: LayerChange | Whiteout, where: () => string): number | undefined {
+  #take(change: LayerChange | Whiteout, place: EntryPlace): number | undefined {
     try {
-      if (!('kind' in change)) return this.#put(change, where);
+      if (!('kind' in change)) return this.#put(change);
       this.#whiteOut(change);
     } catch (error) {
-      throw failedAt(error, where(), change.path);
+      throw failedAt(error, place);
     }
     return undefined;
   }
@@ -136,22 +136,22 @@ export class LayerApplier {
     this.#removed.set(path, { node, at });
   }
 
-  #put(change: LayerChange, where: () => string): number | undefined {
+  #put(change: LayerChange): number | undefined {
     const { path, header } = change;
     if (path === '') {
       // The root is a directory whatever an entry says.
       if (header.type === 'directory') Object.assign(this.#tree.root, { header, isChanged: true, layer: this.#layer });
       return undefined;
     }
-    checkName(path, where());
-    this.#tree.weigh(header, this.#what);
+    checkName(path);
+    this.#tree.weigh(header);
     const slash = path.lastIndexOf('/');
     const name = path.slice(slash + 1);
     const parent = this.#tree.directory(slash === -1 ? '' : path.slice(0, slash), this.#layer, this.#makeParent);
     const known = parent.node.children!.get(name);
     parent.node.isChanged = true;
     if (header.type === 'hardlink') {
-      this.#link(change, parent, name, known, where);
+      this.#link(change, parent, name, known);
       return undefined;
     }
     if (header.type === 'directory') {
@@ -177,7 +177,7 @@ export class LayerApplier {
   /** A directory that no entry names yet, or that takes the place of what is none. */
   readonly #makeParent = (path: string, parent: Place): DiskNode => {
     const name = path.slice(path.lastIndexOf('/') + 1);
-    this.#tree.weigh(path, this.#what);
+    this.#tree.weigh(path);
     const node = this.#makeDirectory(parent, name, parent.node.children!.get(name));
     parent.node.isChanged = true;
     return node;
@@ -193,11 +193,11 @@ export class LayerApplier {
     return node;
   }
 
-  #link(change: LayerChange, parent: Place, name: string, known: DiskNode | undefined, where: () => string): void {
+  #link(change: LayerChange, parent: Place, name: string, known: DiskNode | undefined): void {
     const target = change.header.linkTarget!;
     const here = this.#tree.find(target, false);
     const there = here ?? this.#findRemoved(target);
-    if (there === undefined || there.node.children) throw linkInvalid(change, where());
+    if (there === undefined || there.node.children) throw linkInvalid(change);
     const { node } = there;
     if (node === known) {
       node.layer = this.#layer;
@@ -230,20 +230,20 @@ export class LayerApplier {
     return undefined;
   }
 
-  async #fill(file: number, header: TarHeader, body: AsyncIterable<Uint8Array>, where: () => string): Promise<number> {
+  async #fill(file: number, header: TarHeader, body: AsyncIterable<Uint8Array>, place: EntryPlace): Promise<number> {
     let isOpen = true;
     try {
       if (header.size > 0) {
         this.#bytes += header.size;
         if (this.#bytes > this.#options.limits.inflatedBytes) {
-          throw limitExceeded('inflatedBytes', this.#options.limits, `${where()}: all files of the layers`);
+          throw limitExceeded('inflatedBytes', this.#options.limits, `${shown(place)}: all files of the layers`);
         }
         for await (const bytes of body) this.#disk.write(file, bytes);
       }
       isOpen = false;
       this.#disk.finish(file, header, this.#options.modeOf(header));
     } catch (error) {
-      throw failedAt(error, where(), header.path);
+      throw error instanceof StowageError ? error : failedAt(error, place);
     } finally {
       if (isOpen) closeSync(file);
     }
@@ -257,10 +257,10 @@ interface Removed {
   at: string;
 }
 
-function linkInvalid({ path, header }: LayerChange, where: string): StowageError {
+function linkInvalid({ path, header }: LayerChange): StowageError {
   return new StowageError(
     'LINK_INVALID',
-    `${where} is a hard link to ${JSON.stringify(header.linkTarget)}, which is no file at that point. Build the layer anew.`,
+    `It is a hard link to ${JSON.stringify(header.linkTarget)}, which is no file at that point. Build the layer anew.`,
     { path, target: header.linkTarget },
   );
 }

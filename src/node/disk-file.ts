@@ -115,22 +115,39 @@ export function diskPath(path: string): string | Buffer {
 /** Whether a further name of a symlink can be made: link(2) follows it but on Linux, out of the tree even. */
 export const linksSymlinks: boolean = process.platform === 'linux';
 
-/**
- * An error of the platform, said of an entry; all others as they are. `where` as in `layer sha256:…: entry "a" at byte 512`.
- */
-export function failedAt(error: unknown, where: string, path: string): unknown {
-  if (error instanceof StowageError || errorCode(error) === '') return error;
-  if (errorCode(error) === 'EEXIST') {
-    return new StowageError(
-      'PATH_DUPLICATE',
-      `${where}: ${JSON.stringify(path)} is there already under a name that this file system takes for the same, as it folds case or ` +
-        'Unicode forms. Extract to one that does not.',
-      { path },
-      { cause: error },
-    );
-  }
-  const failed = diskFailed(`extracting`, path, error);
-  return new StowageError('STORAGE_FAILED', `${where}: ${failed.message}`, failed.details, { cause: error });
+/** An entry of a layer, for the sentences of errors. */
+export interface EntryPlace {
+  /** As in `layer sha256:…`. */
+  layer: string;
+  entry: string;
+  /** Where its header starts in the uncompressed layer. */
+  offset: number;
+}
+
+/** As sentences have it. */
+export function shown({ layer, entry, offset }: EntryPlace): string {
+  return `${layer}: entry ${JSON.stringify(entry)} at byte ${offset}`;
+}
+
+/** An error of the platform or of ours, said of an entry; all others as they are. */
+export function failedAt(error: unknown, place: EntryPlace): unknown {
+  const ours = error instanceof StowageError ? error : ofPlatform(error, place.entry);
+  if (ours === undefined) return error;
+  const details = { ...ours.details, entry: place.entry, offset: place.offset };
+  return new StowageError(ours.code, `${shown(place)}: ${ours.message}`, details, { cause: error });
+}
+
+/** What the platform says of a path, as an error of ours; `undefined` for what the platform did not say. */
+export function ofPlatform(error: unknown, path: string): StowageError | undefined {
+  const code = errorCode(error);
+  if (code === '') return undefined;
+  if (code !== 'EEXIST') return diskFailed('extracting', path, error);
+  return new StowageError(
+    'PATH_DUPLICATE',
+    'Its name is taken by another that this file system holds for the same, as it folds case or Unicode forms. Extract to one that does not.',
+    { path },
+    { cause: error },
+  );
 }
 
 /**
@@ -138,11 +155,11 @@ export function failedAt(error: unknown, where: string, path: string): unknown {
  *
  * @throws `PATH_INVALID`
  */
-export function checkName(path: string, where: string): void {
+export function checkName(path: string): void {
   if (sep === '/' || !foreignName.test(path)) return;
   throw new StowageError(
     'PATH_INVALID',
-    `${where}: ${JSON.stringify(path)} holds a name that Windows takes for something else. Extract on another system.`,
+    'The path holds a name that Windows takes for something else. Extract on another system.',
     { path },
   );
 }

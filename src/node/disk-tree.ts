@@ -2,7 +2,6 @@
  * What lies in the directory that layers are unpacked into, held in memory. Symlinks are resolved here and never by the kernel: every
  * directory on the way of a path that is handed to it is one that is known to be a directory, as nobody else writes there.
  */
-import type { StowageError } from '../errors.ts';
 import { nodeWeight, weightOf } from '../layer/changeset.ts';
 import { linkLoop } from '../layer/merged-tree.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
@@ -78,10 +77,10 @@ export class DiskTree {
   }
 
   /** Counts what a name costs to hold. */
-  weigh(header: TarHeader | string, what: string): void {
+  weigh(header: TarHeader | string): void {
     this.#weight += typeof header === 'string' ? nodeWeight + 2 * header.length : weightOf(header);
     if (this.#weight > this.#limits.indexBytes) {
-      throw limitExceeded('indexBytes', this.#limits, `${what}: the index of all names`);
+      throw limitExceeded('indexBytes', this.#limits, 'The index of all names');
     }
   }
 
@@ -122,7 +121,8 @@ export class DiskTree {
       // A link may be short and name the next one twice over: what waits is bounded as a path is.
       if (left.length > this.#limits.pathBytes) throw linkLoop(path, this.#limits);
     }
-    if (steps.length > this.#limits.pathDepth + 1) throw tooDeep(path, this.#limits);
+    if (steps.length > this.#limits.pathDepth + 1)
+      throw limitExceeded('pathDepth', this.#limits, 'The path, its symlinks followed');
     return steps;
   }
 }
@@ -152,8 +152,4 @@ function pathOf(steps: readonly Step[]): string {
     .slice(1)
     .map((step) => step.name)
     .join('/');
-}
-
-function tooDeep(path: string, limits: Limits): StowageError {
-  return limitExceeded('pathDepth', limits, `${JSON.stringify(path.slice(0, 200))}, its symlinks followed`);
 }

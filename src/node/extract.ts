@@ -114,7 +114,7 @@ function scan(disk: Disk, tree: DiskTree): void {
     for (const bytes of readdirSync(disk.at(place.path), { encoding: 'buffer' })) {
       const name = decodeText(bytes);
       const path = joined(place.path, name);
-      tree.weigh(path, 'the directory');
+      tree.weigh(path);
       const node = describe(disk, path);
       place.node.children!.set(name, node);
       if (node.children) left.push({ path, node });

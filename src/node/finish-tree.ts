@@ -5,7 +5,7 @@ import { diskFailed } from '../storage/node-file.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import { encodeText } from '../tar/text.ts';
 import { type ChildResult, runChild } from './child.ts';
-import { type Disk, failedAt } from './disk-file.ts';
+import { type Disk, ofPlatform } from './disk-file.ts';
 import { type DiskTree, isMadeLate, type LeftOver, type Place } from './disk-tree.ts';
 
 export interface FinishOptions {
@@ -46,7 +46,7 @@ function setAttributes(disk: Disk, path: string, header: TarHeader): void {
   try {
     disk.setAttributes(path, header);
   } catch (error) {
-    throw failedAt(error, 'after all layers', path);
+    throw ofPlatform(error, path) ?? error;
   }
 }
 

@@ -1,5 +1,5 @@
 /** Images of the field unpacked, by the library and by umoci: the same trees. */
-import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { Image } from '../../src/image/image.ts';

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { run } from '../peers/peers.ts';
 
-
 /** Each name with type, mode, owner, size, digest, link, device, time of change and the names that share its file; then all xattrs. */
 export async function listTree(root: string): Promise<string[]> {
   const lines: string[] = [];
@@ -12,12 +11,7 @@ export async function listTree(root: string): Promise<string[]> {
   const visit = (path: Buffer, shown: string): void => {
     names.push(path);
     const found = lstatSync(path, { bigint: true });
-    const words = [
-      shown,
-      `mode=${found.mode.toString(8)}`,
-      `owner=${found.uid}:${found.gid}`,
-      `time=${found.mtimeNs}`,
-    ];
+    const words = [shown, `mode=${found.mode.toString(8)}`, `owner=${found.uid}:${found.gid}`, `time=${found.mtimeNs}`];
     if (found.isSymbolicLink()) words.push(`link=${readlinkSync(path, { encoding: 'buffer' }).toString('latin1')}`);
     if (found.isBlockDevice() || found.isCharacterDevice()) words.push(`device=${found.rdev}`);
     if (found.isFile()) {
