@@ -11,6 +11,7 @@ export default defineConfig({
       entry: {
         index: 'src/index.ts',
         'oci/index': 'src/oci/index.ts',
+        'server/index': 'src/server/index.ts',
         'storage/node': 'src/storage/node.ts',
         'registry/index': 'src/registry/index.ts',
         'node/index': 'src/node/index.ts',

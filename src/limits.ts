@@ -27,10 +27,16 @@ export interface Limits {
   sparseExtents: number;
   /** Bytes that one archive or layer may inflate to. Default 64 GiB. */
   inflatedBytes: number;
-  /** Output per input byte of a gzip stream, asked once the output passes 1 GiB. Default 500; DEFLATE ends at 1,032. */
+  /** Output per input byte of a gzip or zstd stream, asked once the output passes 1 GiB. Default 500; DEFLATE ends at 1,032. */
   inflateRatio: number;
+  /** Bytes of a zstd frame's window; they are held while it is read. Default 128 MiB, what `zstd --ultra` asks for at most. */
+  windowBytes: number;
   /** Bytes of a body of unknown size that may be held in memory to learn its size. Default 16 MiB. */
   bufferedBytes: number;
+  /** Bytes of one blob that a server takes from a client. Default 64 GiB. */
+  blobBytes: number;
+  /** Chunks in which one blob may be uploaded to a server. Default 10,000. */
+  uploadParts: number;
 }
 
 export const defaultLimits: Readonly<Limits> = {
@@ -47,7 +53,10 @@ export const defaultLimits: Readonly<Limits> = {
   sparseExtents: 100_000,
   inflatedBytes: 64 * 1024 ** 3,
   inflateRatio: 500,
+  windowBytes: 128 * 1024 ** 2,
   bufferedBytes: 16 * 1024 * 1024,
+  blobBytes: 64 * 1024 ** 3,
+  uploadParts: 10_000,
 };
 
 /** The defaults with the caller's changes over them. */

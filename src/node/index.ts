@@ -2,4 +2,5 @@
 export { type DirectoryOptions, directory } from './directory.ts';
 export { type ExtractOptions, extract } from './extract.ts';
 export { type FileContent, fromFile } from './read-file.ts';
+export { type ServeNodeOptions, serveNode } from './serve.ts';
 export { writeFile } from './write-file.ts';

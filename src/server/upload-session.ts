@@ -1,0 +1,140 @@
+/**
+ * Upload sessions, kept in the storage so that any instance of the server can go on with them. A file of a storage is
+ * visible whole or not at all, so each chunk is a file of its own, and the session says which there are:
+ *
+ *     uploads/<id>/session       repository, sizes of the parts, time of the last one
+ *     uploads/<id>/part-<n>      the bytes of a chunk
+ */
+import { readChunks } from '../bytes/byte-source.ts';
+import { parseJson, serializeJson } from '../oci/json.ts';
+import type { Storage } from '../storage/storage.ts';
+import { writeStorageFile } from '../storage/write.ts';
+import { refuse } from './protocol-error.ts';
+import { readSmallFile } from './repository.ts';
+
+export interface UploadSession {
+  id: string;
+  repository: string;
+  /** Bytes of each part, in order. */
+  parts: readonly number[];
+  /** Bytes of all parts. */
+  size: number;
+  /** Milliseconds since the epoch. */
+  touched: number;
+}
+
+export async function startUpload(storage: Storage, repository: string): Promise<UploadSession> {
+  const session = { id: crypto.randomUUID(), repository, parts: [], size: 0, touched: Date.now() };
+  await writeSession(storage, session);
+  return session;
+}
+
+/** Throws `BLOB_UPLOAD_UNKNOWN` where there is none, it is another repository's, or it expired. */
+export async function findUpload(
+  storage: Storage,
+  repository: string,
+  id: string,
+  lifetime: number,
+): Promise<UploadSession> {
+  const session = await readSession(storage, id);
+  if (session?.repository === repository && session.touched + lifetime > Date.now()) return session;
+  throw unknownUpload();
+}
+
+/**
+ * Stores the chunk as the next part. Where another request was faster, or a chunk comes that does not follow the last
+ * one, nothing changes and `misplaced` makes the error from the session as it is.
+ */
+export async function appendPart(
+  storage: Storage,
+  session: UploadSession,
+  chunks: AsyncIterable<Uint8Array>,
+  misplaced: (current: UploadSession) => Error,
+): Promise<UploadSession> {
+  const file = await storage.create();
+  try {
+    let size = 0;
+    for await (const chunk of chunks) {
+      await file.write(chunk);
+      size += chunk.length;
+    }
+    return await alone(storage, session.id, async () => {
+      const current = await readSession(storage, session.id);
+      if (!current) throw unknownUpload();
+      if (current.size !== session.size || current.parts.length !== session.parts.length) throw misplaced(current);
+      if (size === 0) {
+        await file.abort();
+        return current;
+      }
+      await file.commit(partPath(session.id, current.parts.length));
+      const next = { ...current, parts: [...current.parts, size], size: current.size + size, touched: Date.now() };
+      await writeSession(storage, next);
+      return next;
+    });
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
+}
+
+/** The bytes of all parts. */
+export async function* readParts(
+  storage: Storage,
+  session: UploadSession,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for (const [index, size] of session.parts.entries()) {
+    const path = partPath(session.id, index);
+    // Cancelled by another request since.
+    if (!(await storage.stat(path))) throw unknownUpload();
+    yield* readChunks(await storage.read(path, { end: size }), { signal });
+  }
+}
+
+/** Forgets a session and its parts; one that is gone is no error. */
+export async function removeUpload(storage: Storage, id: string): Promise<void> {
+  await alone(storage, id, async () => {
+    // The session last: should this stop halfway, it will expire.
+    for await (const path of storage.list(`uploads/${id}/part-`)) await storage.delete(path);
+    await storage.delete(sessionPath(id));
+  });
+}
+
+/** Removes what was not touched for `lifetime` milliseconds. */
+export async function expireUploads(storage: Storage, lifetime: number): Promise<void> {
+  for await (const path of storage.list('uploads/')) {
+    const id = /^uploads\/([^/]+)\/session$/.exec(path)?.[1];
+    if (id === undefined) continue;
+    const session = await readSession(storage, id);
+    if (session && session.touched + lifetime <= Date.now()) await removeUpload(storage, id);
+  }
+}
+
+function unknownUpload(): Error {
+  return refuse(
+    404,
+    'BLOB_UPLOAD_UNKNOWN',
+    'There is no such upload: it ended, was cancelled or expired. Begin a new one.',
+  );
+}
+
+async function readSession(storage: Storage, id: string): Promise<UploadSession | undefined> {
+  const bytes = await readSmallFile(storage, sessionPath(id));
+  return bytes && (parseJson(bytes, { what: sessionPath(id) }) as UploadSession);
+}
+
+function writeSession(storage: Storage, session: UploadSession): Promise<void> {
+  return writeStorageFile(storage, sessionPath(session.id), [serializeJson(session)]);
+}
+
+function alone<T>(storage: Storage, id: string, task: () => Promise<T>): Promise<T> {
+  return storage.exclusive(`uploads/${id}`, task);
+}
+
+function sessionPath(id: string): string {
+  return `uploads/${id}/session`;
+}
+
+function partPath(id: string, index: number): string {
+  return `uploads/${id}/part-${index}`;
+}
