@@ -74,13 +74,17 @@ export function serializeJson(value: unknown, keyOrder: readonly string[] = []):
 /** Where the grammar of JSON breaks; the runtimes' own messages often do not say. Called for broken text only. */
 function errorOffset(text: string): number {
   const token =
-    /[ \t\n\r]*([{}[\],:]|"(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)?/y;
+    /[ \t\n\r]*([{}[\],:]|"[ !#-[\]-\uffff]*(?:\\(?:["\\/bfnrt]|u[\da-fA-F]{4})[ !#-[\]-\uffff]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)?/y;
   const open: string[] = [];
   const value = '["{0';
   // The first characters of what may come next; 0 is any number or word.
   let allowed = value;
   for (;;) {
-    const found = token.exec(text)![1] ?? '';
+    const from = token.lastIndex;
+    const match = token.exec(text);
+    // JavaScriptCore gives up on strings of millions of escapes: their beginning must do.
+    if (match === null) return from;
+    const found = match[1] ?? '';
     const kind = /^[^-\w]/.exec(found)?.[0] ?? '0';
     if (!found || !allowed.includes(kind)) return token.lastIndex - found.length;
     if (kind === '[' || kind === '{') {
