@@ -1,0 +1,82 @@
+/**
+ * The portable tests as one module that a runtime can load from anywhere: `vitest` becomes the harness, and every test
+ * file is imported after a line that says its name.
+ */
+import { readdirSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { build } from 'vite';
+
+/** How a bundle talks to whoever started it: by standard output, from a page, or from a Worker's response. */
+export type Inside = 'console' | 'page' | 'worker';
+
+/** The checkout. */
+export const root: string = resolve(import.meta.dirname, '../..');
+
+/** Where bundles, profiles and runtimes that are fetched go; git ignores it. */
+export const cache: string = join(root, '.cache/runtimes');
+
+/** `test/room/subject.test.ts` is portable; `subject.node.test.ts` and its like need what only some runtimes have. */
+export function portableTests(): string[] {
+  return readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+    .map((path) => `test/${path.replaceAll('\\', '/')}`)
+    .filter((path) => /\/[^/.]+\.test\.ts$/.test(path))
+    .sort();
+}
+
+/** Bundles the tests around one of the programs of `inside/`, and gives the path of the module. */
+export async function bundleSuite(inside: Inside, tests: readonly string[]): Promise<string> {
+  const outDir = join(cache, 'bundles', inside);
+  await build({
+    configFile: false,
+    root,
+    logLevel: 'warn',
+    plugins: [suiteOf(tests)],
+    resolve: {
+      alias: {
+        vitest: join(import.meta.dirname, 'harness.ts'),
+        // It reads the environment to see whether colours are wanted, which Deno would have to be permitted.
+        tinyrainbow: join(import.meta.dirname, 'inside/plain.ts'),
+      },
+    },
+    build: {
+      outDir,
+      emptyOutDir: true,
+      copyPublicDir: false,
+      target: 'es2022',
+      minify: false,
+      modulePreload: false,
+      chunkSizeWarningLimit: 100_000,
+      rolldownOptions: {
+        input: join(import.meta.dirname, 'inside', `${inside}.ts`),
+        preserveEntrySignatures: 'strict',
+        // The package promises that its modules have no side effects; its tests are nothing else.
+        treeshake: false,
+        output: { entryFileNames: 'suite.mjs', codeSplitting: false },
+      },
+    },
+  });
+  return join(outDir, 'suite.mjs');
+}
+
+/** Makes `suite:tests`: modules run in the order of their imports, so each file is announced before it defines its tests. */
+function suiteOf(tests: readonly string[]): {
+  name: string;
+  resolveId: (id: string) => string | undefined;
+  load: (id: string) => string | undefined;
+} {
+  const harness = JSON.stringify(join(import.meta.dirname, 'harness.ts'));
+  return {
+    name: 'suite',
+    resolveId: (id) => (id.startsWith('suite:') ? `\0${id}` : undefined),
+    load: (id) => {
+      if (id === '\0suite:tests') {
+        return tests
+          .map((test) => `import ${JSON.stringify(`suite:file:${test}`)};\nimport ${JSON.stringify(join(root, test))};`)
+          .join('\n');
+      }
+      if (!id.startsWith('\0suite:file:')) return undefined;
+      const file = relative('.', id.slice('\0suite:file:'.length));
+      return `import { startFile } from ${harness};\nstartFile(${JSON.stringify(file)});`;
+    },
+  };
+}
