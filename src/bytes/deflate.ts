@@ -3,9 +3,10 @@
  * nothing else. Synchronous; it works on one block of input at a time and refers back to the 32 KiB before it.
  */
 import { StowageError } from '../errors.ts';
+import { BlockSplitter } from './deflate/block-splitter.ts';
 import { BlockWriter } from './deflate/block-writer.ts';
 import { isIncompressible, stretchSize } from './deflate/compressible.ts';
-import { type Effort, lengthShift, longestRun, MatchFinder, runShift } from './deflate/match-finder.ts';
+import { type Effort, MatchFinder } from './deflate/match-finder.ts';
 import { windowSize } from './deflate/symbols.ts';
 
 /** Most bytes of one block of input. Part of the output's format: other blocks, other bytes. */
@@ -21,6 +22,7 @@ export const defaultLevel = 6;
 export class DeflateEncoder {
   private readonly effort: Effort | undefined;
   private readonly finder = new MatchFinder(blockSize);
+  private readonly splitter = new BlockSplitter();
   private readonly writer = new BlockWriter(blockSize + 4096);
 
   /**
@@ -76,22 +78,11 @@ export class DeflateEncoder {
     return writer.output.subarray(0, writer.length);
   }
 
+  /** Writes the tokens as blocks, each as long as its symbols stay alike. */
   private write(input: Uint8Array, from: number, to: number, count: number, final: boolean): void {
-    const { tokens } = this.finder;
-    let first = 0;
-    let start = from;
-    while (first < count) {
-      const last = Math.min(first + 16384, count);
-      let at = start;
-      for (let index = first; index < last; index++) {
-        const token = tokens[index]!;
-        at += token >>> runShift;
-        if (token & 0xffff) at += ((token >>> lengthShift) & longestRun) + 3;
-      }
-      this.writer.compressed(input, start, at, tokens, first, last, final && at === to);
-      first = last;
-      start = at;
-    }
+    const { splitter, writer } = this;
+    splitter.begin(input, from, this.finder.tokens, count);
+    while (splitter.next()) writer.compressed(input, this.finder.tokens, splitter, final && splitter.end === to);
   }
 }
 
@@ -107,13 +98,13 @@ export function checkLevel(level: number): void {
 
 const efforts: readonly (Effort | undefined)[] = [
   undefined,
-  { chain: 1, nice: 16, lazy: 0, good: 0, skip: 5 },
-  { chain: 4, nice: 16, lazy: 0, good: 0, skip: 6 },
-  { chain: 4, nice: 16, lazy: 6, good: 4, skip: 6 },
-  { chain: 8, nice: 32, lazy: 8, good: 8, skip: 7 },
-  { chain: 16, nice: 64, lazy: 16, good: 8, skip: 8 },
-  { chain: 24, nice: 128, lazy: 32, good: 8, skip: 8 },
-  { chain: 48, nice: 128, lazy: 64, good: 16, skip: 9 },
-  { chain: 128, nice: 258, lazy: 128, good: 32, skip: 10 },
-  { chain: 512, nice: 258, lazy: 258, good: 64, skip: 12 },
+  { chain: 1, nice: 16, lazy: 6, good: 8, skip: 5, stride: 4 },
+  { chain: 2, nice: 32, lazy: 8, good: 8, skip: 5, stride: 3 },
+  { chain: 2, nice: 16, lazy: 12, good: 8, skip: 6, stride: 3 },
+  { chain: 3, nice: 16, lazy: 12, good: 8, skip: 6, stride: 2 },
+  { chain: 8, nice: 64, lazy: 24, good: 8, skip: 7, stride: 2 },
+  { chain: 8, nice: 32, lazy: 16, good: 8, skip: 7, stride: 1 },
+  { chain: 16, nice: 128, lazy: 32, good: 8, skip: 7, stride: 1 },
+  { chain: 64, nice: 128, lazy: 64, good: 16, skip: 9, stride: 1 },
+  { chain: 1024, nice: 258, lazy: 258, good: 32, skip: 12, stride: 1 },
 ];

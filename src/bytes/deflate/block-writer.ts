@@ -19,12 +19,22 @@ import {
  * Longest codes that are given out, in bits. The format allows 15; these keep a length with its extra bits, and a
  * distance with its, within 25 bits, so that either fits the 32-bit buffer beside up to 7 bits that wait there.
  */
-const literalLimit = 15;
+const literalLimit = 12;
 const distanceLimit = 11;
 const codeLengthLimit = 7;
 
 /** Literals and lengths of the fixed codes, with the two that no block may use. */
 const fixedSymbols = 288;
+
+/** A block's tokens, from `first` to `last`, the input that they stand for, and how often each symbol occurs. */
+export interface Block {
+  first: number;
+  last: number;
+  start: number;
+  end: number;
+  literals: Int32Array;
+  distances: Int32Array;
+}
 
 /** Writes blocks one behind the other into an output buffer of its own. */
 export class BlockWriter {
@@ -35,19 +45,17 @@ export class BlockWriter {
   private bits = 0;
   private bitCount = 0;
 
-  private readonly literalFrequencies = new Uint32Array(literalSymbols);
-  private readonly distanceFrequencies = new Uint32Array(distanceSymbols);
   private readonly literalLengths = new Uint8Array(fixedSymbols + distanceSymbols);
   private readonly distanceLengths = new Uint8Array(distanceSymbols);
   private readonly literalCodes = new Uint16Array(fixedSymbols);
   private readonly distanceCodes = new Uint16Array(distanceSymbols);
   /** Code and length of each literal as one number: the code, and its length from bit 16 on. */
-  private readonly literalEntries = new Uint32Array(257);
+  private readonly literalEntries = new Int32Array(257);
   /** Code and extra bits of each match length less 3, and from bit 24 on their number. */
-  private readonly lengthEntries = new Uint32Array(256);
-  private readonly distanceEntries = new Uint32Array(distanceSymbols);
+  private readonly lengthEntries = new Int32Array(256);
+  private readonly distanceEntries = new Int32Array(distanceSymbols);
 
-  private readonly codeLengthFrequencies = new Uint32Array(19);
+  private readonly codeLengthFrequencies = new Int32Array(19);
   private readonly codeLengthLengths = new Uint8Array(19);
   private readonly codeLengthCodes = new Uint16Array(19);
   /** The code lengths of a block, run-length coded: symbol, and extra bits from bit 8 on. */
@@ -84,35 +92,28 @@ export class BlockWriter {
     } while (at < to);
   }
 
-  /** One block for the tokens `[first, last)`, which stand for the input from `from` to `to`. */
-  compressed(
-    input: Uint8Array,
-    from: number,
-    to: number,
-    tokens: Uint32Array,
-    first: number,
-    last: number,
-    final: boolean,
-  ): void {
-    this.count(input, from, tokens, first, last);
+  /** One block of tokens. */
+  compressed(input: Uint8Array, tokens: Int32Array, block: Block, final: boolean): void {
+    const { start, end } = block;
+    const { literals, distances } = block;
     this.literalLengths.fill(0);
-    setCodeLengths(this.literalFrequencies, literalSymbols, literalLimit, this.literalLengths);
-    setCodeLengths(this.distanceFrequencies, distanceSymbols, distanceLimit, this.distanceLengths);
+    setCodeLengths(literals, literalSymbols, literalLimit, this.literalLengths);
+    setCodeLengths(distances, distanceSymbols, distanceLimit, this.distanceLengths);
     const header = this.planHeader();
 
-    const extra = this.extraBits();
+    const extra = extraBits(literals, distances);
     const dynamicBits =
       header.bits +
       extra +
-      totalBits(this.literalFrequencies, this.literalLengths, literalSymbols) +
-      totalBits(this.distanceFrequencies, this.distanceLengths, distanceSymbols);
-    const fixedBits = extra + this.fixedBits();
-    const storedBits = (to - from) * 8 + Math.ceil((to - from) / storedMaximum) * 40;
-    if (storedBits <= Math.min(dynamicBits, fixedBits)) {
-      this.stored(input, from, to, final);
+      totalBits(literals, this.literalLengths, literalSymbols) +
+      totalBits(distances, this.distanceLengths, distanceSymbols);
+    const fixedTotal = extra + fixedBits(literals, distances);
+    const storedBits = (end - start) * 8 + Math.ceil((end - start) / storedMaximum) * 40;
+    if (storedBits <= Math.min(dynamicBits, fixedTotal)) {
+      this.stored(input, start, end, final);
       return;
     }
-    if (fixedBits <= dynamicBits) {
+    if (fixedTotal <= dynamicBits) {
       this.put((final ? 1 : 0) | (1 << 1), 3);
       setFixedLengths(this.literalLengths, this.distanceLengths);
     } else {
@@ -120,7 +121,7 @@ export class BlockWriter {
       this.writeHeader(header);
     }
     this.setEntries();
-    this.write(input, from, tokens, first, last);
+    this.write(input, start, tokens, block.first, block.last);
   }
 
   /** Fills the last byte with zeros. */
@@ -141,45 +142,6 @@ export class BlockWriter {
       this.bits >>>= 8;
       this.bitCount -= 8;
     }
-  }
-
-  private count(input: Uint8Array, from: number, tokens: Uint32Array, first: number, last: number): void {
-    const { literalFrequencies, distanceFrequencies } = this;
-    literalFrequencies.fill(0);
-    distanceFrequencies.fill(0);
-    literalFrequencies[endOfBlock] = 1;
-    let at = from;
-    for (let index = first; index < last; index++) {
-      const token = tokens[index]!;
-      for (const end = at + (token >>> runShift); at < end; at++) {
-        const byte = input[at]!;
-        literalFrequencies[byte] = literalFrequencies[byte]! + 1;
-      }
-      const distance = (token & 0xffff) - 1;
-      if (distance < 0) continue;
-      const length = (token >>> lengthShift) & 255;
-      const lengthSymbol = 257 + lengthSlots[length]!;
-      literalFrequencies[lengthSymbol] = literalFrequencies[lengthSymbol]! + 1;
-      const slot = distanceSlots[distance < 256 ? distance : 256 + (distance >> 7)]!;
-      distanceFrequencies[slot] = distanceFrequencies[slot]! + 1;
-      at += length + 3;
-    }
-  }
-
-  private extraBits(): number {
-    let bits = 0;
-    for (let slot = 0; slot < 29; slot++) bits += this.literalFrequencies[257 + slot]! * lengthExtraBits[slot]!;
-    for (let slot = 0; slot < 30; slot++) bits += this.distanceFrequencies[slot]! * distanceExtraBits[slot]!;
-    return bits;
-  }
-
-  private fixedBits(): number {
-    let bits = 3;
-    for (let symbol = 0; symbol < literalSymbols; symbol++) {
-      bits += this.literalFrequencies[symbol]! * fixedLength(symbol);
-    }
-    for (let slot = 0; slot < 30; slot++) bits += this.distanceFrequencies[slot]! * 5;
-    return bits;
   }
 
   private planHeader(): { literals: number; distances: number; codeLengths: number; runs: number; bits: number } {
@@ -269,31 +231,28 @@ export class BlockWriter {
     }
   }
 
-  private write(input: Uint8Array, from: number, tokens: Uint32Array, first: number, last: number): void {
+  private write(input: Uint8Array, from: number, tokens: Int32Array, first: number, last: number): void {
     const { view, literalEntries, lengthEntries, distanceEntries } = this;
     let { length: out, bits, bitCount } = this;
     let at = from;
     for (let index = first; index < last; index++) {
       const token = tokens[index]!;
-      for (const end = at + (token >>> runShift); at < end; at++) {
-        const entry = literalEntries[input[at]!]!;
+      for (const end = at + (token >>> runShift); at < end; ) {
+        const entry = literalEntries[input[at++]!]!;
         bits |= (entry & 0xffff) << bitCount;
         bitCount += entry >>> 16;
-        if (bitCount >= 16) {
-          view.setUint16(out, bits, true);
-          out += 2;
-          bits >>>= 16;
-          bitCount -= 16;
+        if (at < end) {
+          const second = literalEntries[input[at++]!]!;
+          bits |= (second & 0xffff) << bitCount;
+          bitCount += second >>> 16;
         }
+        view.setInt32(out, bits, true);
+        out += bitCount >> 3;
+        bits >>>= bitCount & 24;
+        bitCount &= 7;
       }
       const distance = (token & 0xffff) - 1;
       if (distance < 0) continue;
-      // Up to 15 bits wait here: empty whole bytes before 20 bits of length come in, and again before 24 of distance.
-      if (bitCount >= 8) {
-        view.setUint8(out++, bits);
-        bits >>>= 8;
-        bitCount -= 8;
-      }
       const length = (token >>> lengthShift) & 255;
       at += length + 3;
       const lengthEntry = lengthEntries[length]!;
@@ -309,12 +268,10 @@ export class BlockWriter {
       bitCount += distanceEntry >>> 16;
       bits |= (distance - distanceBases[slot]!) << bitCount;
       bitCount += distanceExtraBits[slot]!;
-      if (bitCount >= 16) {
-        view.setUint16(out, bits, true);
-        out += 2;
-        bits >>>= 16;
-        bitCount -= 16;
-      }
+      view.setInt32(out, bits, true);
+      out += bitCount >> 3;
+      bits >>>= bitCount & 24;
+      bitCount &= 7;
     }
     this.length = out;
     this.bits = bits;
@@ -325,9 +282,23 @@ export class BlockWriter {
   }
 }
 
-function totalBits(frequencies: Uint32Array, lengths: Uint8Array, count: number): number {
+function totalBits(frequencies: Int32Array, lengths: Uint8Array, count: number): number {
   let bits = 0;
   for (let symbol = 0; symbol < count; symbol++) bits += frequencies[symbol]! * lengths[symbol]!;
+  return bits;
+}
+
+function extraBits(literals: Int32Array, distances: Int32Array): number {
+  let bits = 0;
+  for (let slot = 0; slot < 29; slot++) bits += literals[257 + slot]! * lengthExtraBits[slot]!;
+  for (let slot = 0; slot < 30; slot++) bits += distances[slot]! * distanceExtraBits[slot]!;
+  return bits;
+}
+
+function fixedBits(literals: Int32Array, distances: Int32Array): number {
+  let bits = 3;
+  for (let symbol = 0; symbol < literalSymbols; symbol++) bits += literals[symbol]! * fixedLength(symbol);
+  for (let slot = 0; slot < 30; slot++) bits += distances[slot]! * 5;
   return bits;
 }
 

@@ -6,6 +6,10 @@ const maximumSymbols = 288;
 /** The longest code that any alphabet of DEFLATE may have, in bits. */
 const maximumLength = 15;
 
+/** Frequencies from here on are sorted by comparing. */
+const often = 128;
+
+const places = new Int32Array(often + 1);
 const keys = new Int32Array(maximumSymbols);
 const weights = new Int32Array(maximumSymbols);
 const parents = new Int32Array(maximumSymbols);
@@ -17,21 +21,21 @@ const nextCodes = new Int32Array(maximumLength + 2);
  * Sets `lengths[symbol]` to the code length of each of the first `count` symbols, 0 for one that does not occur. No
  * length passes `limit`. At least two symbols always get a code: some readers refuse a code that is not complete.
  */
-export function setCodeLengths(frequencies: Uint32Array, count: number, limit: number, lengths: Uint8Array): void {
+export function setCodeLengths(frequencies: Int32Array, count: number, limit: number, lengths: Uint8Array): void {
   let used = 0;
   for (let symbol = 0; symbol < count; symbol++) {
     lengths[symbol] = 0;
     const frequency = frequencies[symbol]!;
-    // A block has fewer than 2^21 symbols, so that frequency and symbol fit one number, and plain numeric order sorts both.
-    if (frequency > 0) keys[used++] = (frequency << 9) | symbol;
+    if (frequency > 0) used++;
   }
   if (used < 2) {
-    const only = used === 1 ? keys[0]! & 511 : 0;
+    let only = 0;
+    while (used === 1 && frequencies[only] === 0) only++;
     lengths[only] = 1;
     lengths[only === 0 ? 1 : 0] = 1;
     return;
   }
-  keys.subarray(0, used).sort();
+  sortKeys(frequencies, count, used);
   setDepths(used);
 
   lengthCounts.fill(0);
@@ -84,6 +88,42 @@ function reverseBits(code: number, length: number): number {
   bits = ((bits & 0x0f0f) << 4) | ((bits >> 4) & 0x0f0f);
   bits = ((bits & 0x00ff) << 8) | ((bits >> 8) & 0x00ff);
   return bits >> (16 - length);
+}
+
+/**
+ * Sets `keys` to the symbols that occur, rarest first and then by number. A block has fewer than 2^21 symbols, so that
+ * frequency and symbol fit one number. Most are rare: those are placed by counting, and only the rest is sorted.
+ */
+function sortKeys(frequencies: Int32Array, count: number, used: number): void {
+  places.fill(0);
+  for (let symbol = 0; symbol < count; symbol++) {
+    const frequency = Math.min(frequencies[symbol]!, often);
+    places[frequency] = places[frequency]! + 1;
+  }
+  let place = 0;
+  for (let frequency = 1; frequency <= often; frequency++) {
+    const next = place + places[frequency]!;
+    places[frequency] = place;
+    place = next;
+  }
+  const sorted = places[often]!;
+  for (let symbol = 0; symbol < count; symbol++) {
+    const frequency = frequencies[symbol]!;
+    if (frequency === 0) continue;
+    const bucket = Math.min(frequency, often);
+    const at = places[bucket]!;
+    places[bucket] = at + 1;
+    keys[at] = (frequency << 9) | symbol;
+  }
+  for (let at = sorted + 1; at < used; at++) {
+    const key = keys[at]!;
+    let before = at - 1;
+    while (before >= sorted && keys[before]! > key) {
+      keys[before + 1] = keys[before]!;
+      before--;
+    }
+    keys[before + 1] = key;
+  }
 }
 
 /** Builds the tree over the sorted `keys` and sets `depths` of the leaves, in the same order: the two queues are the leaves and the nodes made. */

@@ -21,6 +21,8 @@ export interface Effort {
   good: number;
   /** Literals in a row, as a power of two, after which one position more is skipped at each step. */
   skip: number;
+  /** Of the strings within a match, one in so many is taken up for later matches. */
+  stride: number;
 }
 
 const hashBits = 15;
@@ -32,14 +34,14 @@ const nowhere = -2 * windowSize;
 
 /** The positions of earlier strings, by the hash of their first four bytes, and the tokens found last. */
 export class MatchFinder {
-  readonly tokens: Uint32Array;
+  readonly tokens: Int32Array;
   private readonly head = new Int32Array(1 << hashBits);
   private readonly previous = new Int32Array(windowSize);
 
   /** `bytes` is the most that is searched between two calls of `reset`. */
   constructor(bytes: number) {
     // A token that is not the last covers at least 3 bytes.
-    this.tokens = new Uint32Array(Math.ceil(bytes / 3) + 16);
+    this.tokens = new Int32Array(Math.ceil(bytes / 3) + 16);
   }
 
   /** Forgets all strings. */
@@ -64,7 +66,7 @@ export class MatchFinder {
    */
   search(input: DataView, from: number, to: number, count: number, effort: Effort): number {
     const { head, previous, tokens } = this;
-    const { chain, nice, lazy, good, skip } = effort;
+    const { chain, nice, lazy, good, skip, stride } = effort;
     let made = count;
     let runStart = from;
     let at = from;
@@ -112,12 +114,21 @@ export class MatchFinder {
 
       if (heldDistance !== 0) {
         if (distance === 0) {
-          // The match at the position before stands.
-          const start = at - 1;
+          // The match at the position before stands. What was skipped or not taken up before it may match as well.
+          let start = at - 1;
+          while (
+            start > runStart &&
+            start > heldDistance &&
+            heldLength < maximumMatch &&
+            input.getUint8(start - 1) === input.getUint8(start - 1 - heldDistance)
+          ) {
+            start--;
+            heldLength++;
+          }
           made = this.put(made, start - runStart, heldLength, heldDistance);
           runStart = start + heldLength;
           const insertEnd = Math.min(runStart, stop);
-          for (at++; at < insertEnd; at++) {
+          for (at += stride; at < insertEnd; at += stride) {
             const inner = Math.imul(input.getInt32(at, true), hashMultiplier) >>> (32 - hashBits);
             previous[at & windowMask] = head[inner]!;
             head[inner] = at;

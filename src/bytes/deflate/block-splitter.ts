@@ -1,0 +1,154 @@
+/** Where one DEFLATE block ends and the next begins: where codes of their own save more than they cost to send. */
+import { lengthShift, runShift } from './match-finder.ts';
+import { distanceSlots, distanceSymbols, endOfBlock, lengthSlots, literalSymbols } from './symbols.ts';
+
+/** Symbols that stay together, and are counted together. */
+const chunkSymbols = 2048;
+
+/** What the codes of one block more are reckoned to cost, in bits. */
+const headerBits = 640;
+
+/** Cuts the tokens into blocks, one after the other, and counts the symbols of each. */
+export class BlockSplitter {
+  /** How often each symbol of literals and lengths occurs in the block, its end among them. */
+  readonly literals: Int32Array = new Int32Array(literalSymbols);
+  readonly distances: Int32Array = new Int32Array(distanceSymbols);
+  /** The block's tokens are those from `first` to `last`, for the input from `start` to `end`. */
+  first = 0;
+  last = 0;
+  start = 0;
+  end = 0;
+
+  private input: Uint8Array = new Uint8Array(0);
+  private tokens: Int32Array = new Int32Array(0);
+  private count = 0;
+  /** The chunk that was counted last; it ends at token `at`, byte `position`. */
+  private readonly chunkLiterals = new Int32Array(literalSymbols);
+  private readonly chunkDistances = new Int32Array(distanceSymbols);
+  private at = 0;
+  private position = 0;
+  /** What `measure` found. */
+  private chunkBits = 0;
+  private joinedBits = 0;
+
+  /** Begins with tokens `[0, count)` for the input from `from` on. */
+  begin(input: Uint8Array, from: number, tokens: Int32Array, count: number): void {
+    this.input = input;
+    this.tokens = tokens;
+    this.count = count;
+    this.last = 0;
+    this.end = from;
+    this.at = 0;
+    this.position = from;
+    this.countChunk();
+  }
+
+  /** Goes to the next block; `false` behind the last one. */
+  next(): boolean {
+    const { literals, distances, chunkLiterals, chunkDistances } = this;
+    this.first = this.last;
+    this.start = this.end;
+    if (this.first === this.count) return false;
+    literals.set(chunkLiterals);
+    distances.set(chunkDistances);
+    this.last = this.at;
+    this.end = this.position;
+    this.measure(chunkLiterals, literals);
+    let blockBits = this.chunkBits;
+    this.measure(chunkDistances, distances);
+    blockBits += this.chunkBits;
+    while (this.at < this.count) {
+      this.countChunk();
+      this.measure(chunkLiterals, literals);
+      let { chunkBits, joinedBits } = this;
+      this.measure(chunkDistances, distances);
+      chunkBits += this.chunkBits;
+      joinedBits += this.joinedBits;
+      if (blockBits + chunkBits + headerBits < joinedBits) break;
+      for (let symbol = 0; symbol < literalSymbols; symbol++) {
+        literals[symbol] = literals[symbol]! + chunkLiterals[symbol]!;
+      }
+      for (let symbol = 0; symbol < distanceSymbols; symbol++) {
+        distances[symbol] = distances[symbol]! + chunkDistances[symbol]!;
+      }
+      blockBits = joinedBits;
+      this.last = this.at;
+      this.end = this.position;
+    }
+    literals[endOfBlock] = 1;
+    return true;
+  }
+
+  /** Sets the bits, to 2^-16, that ideal codes need for the chunk's symbols alone, and for them and the block's together. */
+  private measure(chunk: Int32Array, block: Int32Array): void {
+    let chunkSum = 0;
+    let chunkWeighted = 0;
+    let joinedSum = 0;
+    let joinedWeighted = 0;
+    for (let symbol = 0; symbol < chunk.length; symbol++) {
+      const inChunk = chunk[symbol]!;
+      const inBoth = inChunk + block[symbol]!;
+      if (inBoth === 0) continue;
+      chunkSum += inChunk;
+      joinedSum += inBoth;
+      chunkWeighted += inChunk * logarithms[inChunk]!;
+      joinedWeighted += inBoth * logarithm(inBoth);
+    }
+    this.chunkBits = chunkSum * logarithm(chunkSum) - chunkWeighted;
+    this.joinedBits = joinedSum * logarithm(joinedSum) - joinedWeighted;
+  }
+
+  private countChunk(): void {
+    const { input, tokens, count, chunkLiterals, chunkDistances } = this;
+    chunkLiterals.fill(0);
+    chunkDistances.fill(0);
+    let position = this.position;
+    let index = this.at;
+    let left = chunkSymbols;
+    while (index < count && left > 0) {
+      const token = tokens[index++]!;
+      const run = token >>> runShift;
+      left -= run + 1;
+      for (const end = position + run; position < end; position++) {
+        const byte = input[position]!;
+        chunkLiterals[byte] = chunkLiterals[byte]! + 1;
+      }
+      const distance = (token & 0xffff) - 1;
+      if (distance < 0) continue;
+      const length = (token >>> lengthShift) & 255;
+      const lengthSymbol = 257 + lengthSlots[length]!;
+      chunkLiterals[lengthSymbol] = chunkLiterals[lengthSymbol]! + 1;
+      const slot = distanceSlots[distance < 256 ? distance : 256 + (distance >> 7)]!;
+      chunkDistances[slot] = chunkDistances[slot]! + 1;
+      position += length + 3;
+    }
+    this.at = index;
+    this.position = position;
+  }
+}
+
+const tableBits = 12;
+
+/**
+ * Base 2 logarithms below 2^12, in multiples of 2^-16. Made with operations that IEEE 754 defines to the last bit:
+ * `Math.log2` may differ from engine to engine, and block boundaries with it.
+ */
+const logarithms = new Float64Array(1 << tableBits);
+for (let number = 1; number < logarithms.length; number++) {
+  const whole = 31 - Math.clz32(number);
+  let rest = number / 2 ** whole;
+  let result = whole;
+  for (let bit = 1; bit <= 16; bit++) {
+    rest *= rest;
+    if (rest < 2) continue;
+    rest /= 2;
+    result += 2 ** -bit;
+  }
+  logarithms[number] = result;
+}
+
+function logarithm(number: number): number {
+  if (number < 1 << tableBits) return logarithms[number]!;
+  const shift = 32 - tableBits - Math.clz32(number);
+  return shift + logarithms[number >>> shift]!;
+}
