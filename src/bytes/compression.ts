@@ -1,5 +1,4 @@
 /** Tells from the bytes themselves how they are compressed, and undoes it: media types and file names may say anything. */
-import { StowageError } from '../errors.ts';
 import { readChunks } from './byte-source.ts';
 import { type GunzipOptions, gunzip } from './gunzip.ts';
 
@@ -23,8 +22,7 @@ export function compressionOf(beginning: Uint8Array): Compression {
  * Decompresses what is compressed and passes on what is not. It reads the first bytes at once, so `chunks` of the result
  * must be iterated, if only to leave that loop again: this is what releases the source.
  *
- * @throws `RUNTIME_UNSUPPORTED` for zstd, whose decoder is not part of this version.
- * @throws what {@link gunzip} throws, while the result is read.
+ * @throws what `gunzip` and `unzstd` throw, while the result is read.
  */
 export async function decompress(
   chunks: AsyncIterable<Uint8Array>,
@@ -45,12 +43,9 @@ export async function decompress(
   const whole = resume(head, source);
   if (compression === 'none') return { compression, chunks: whole };
   if (compression === 'gzip') return { compression, chunks: gunzip(whole, options) };
-  await source.return?.();
-  throw new StowageError(
-    'RUNTIME_UNSUPPORTED',
-    `${options.what ?? 'the stream'} is compressed with zstd, which this version cannot read. Convert it to gzip first.`,
-    { compression },
-  );
+  // Loaded when needed: whoever has no zstd does not pay for its decoder.
+  const { unzstd } = await import('./unzstd.ts');
+  return { compression, chunks: unzstd(whole, options) };
 }
 
 async function* resume(head: Uint8Array[], source: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
