@@ -21,6 +21,7 @@ export const debianPackages = {
   gzip: 'gzip',
   pigz: 'pigz',
   setfattr: 'attr',
+  'docker-registry': 'docker-registry',
 } as const;
 
 export const peers: readonly Peer[] = Object.keys(debianPackages) as Peer[];
