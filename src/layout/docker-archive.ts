@@ -48,6 +48,7 @@ class DockerArchiveReader implements ContentSource {
   readonly #signal: AbortSignal | undefined;
   readonly #documents = new Map<Digest, Uint8Array>();
   #documentBytes = 0;
+  #inflatedBytes = 0;
   /** Configs are read once, however many images share them. */
   readonly #configs = new Map<string, { bytes: Uint8Array; config: ImageConfig }>();
   readonly #paths = new Map<Digest, string>();
@@ -170,9 +171,14 @@ class DockerArchiveReader implements ContentSource {
       }
     };
     const stored = readChunks(await this.#open(path), { signal: this.#signal });
-    const { compression, chunks } = await decompress(counted(stored), { limits: this.#limits, what: path });
+    // The layers of an archive inflate to no more than one of them may, or a small archive could take hours.
+    const limits = { ...this.#limits, inflatedBytes: Math.max(0, this.#limits.inflatedBytes - this.#inflatedBytes) };
+    const { compression, chunks } = await decompress(counted(stored), { limits, what: path });
     const tar = createHasher();
-    for await (const chunk of chunks) tar.update(chunk);
+    for await (const chunk of chunks) {
+      tar.update(chunk);
+      if (compression !== 'none') this.#inflatedBytes += chunk.length;
+    }
     const mediaType =
       compression === 'gzip' ? mediaTypes.layerGzip : compression === 'zstd' ? mediaTypes.layerZstd : mediaTypes.layer;
     const layer = { descriptor: { mediaType, digest: blob.digest(), size }, diffId: tar.digest() };

@@ -456,6 +456,26 @@ describe('a hostile archive is refused, and leaves nothing', () => {
     await expectRefused(await pack(links), 'LIMIT_EXCEEDED', { limits: { documentBytes: 5000 } });
   });
 
+  test('layers that inflate, one by one, to more than an archive may', async () => {
+    const zeros = new Uint8Array(1_000_000);
+    const files: Files = new Map();
+    const diffIds: string[] = [];
+    for (let layer = 0; layer < 4; layer++) {
+      const tar = zeros.slice().fill(layer, 0, 9);
+      diffIds.push(digestOf(tar));
+      files.set(`${layer}.tar`, await compressed(tar));
+    }
+    const config = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: diffIds } };
+    files.set('config.json', bytes(JSON.stringify(config)));
+    files.set(
+      'manifest.json',
+      bytes(JSON.stringify([{ Config: 'config.json', Layers: [...files.keys()].slice(0, 4) }])),
+    );
+    const source = await packFiles(files);
+    await loadTarballForPush(source, { limits: { inflatedBytes: 4_000_000 } });
+    await expectRefused(source, 'LIMIT_EXCEEDED', { limits: { inflatedBytes: 3_999_999 } });
+  });
+
   test('documents that lie: about digests, sizes, kinds, or what is there', async () => {
     const spoil = async (change: (files: Files, root: Descriptor) => void, code: string | string[]): Promise<void> => {
       const files = await unpack(archive);
