@@ -4,11 +4,12 @@ import { verifyChunks } from '../bytes/hash.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts';
+import { followLocation } from './address.ts';
 import { broken, disconnected } from './failure.ts';
 import type { Registry } from './registry.ts';
 import { pauseBefore, Transient } from './retry.ts';
 import { repositoryScope } from './scope.ts';
-import type { Exchange } from './transport.ts';
+import { type Exchange, redirectStatuses } from './transport.ts';
 
 /** Where a blob is. Throws `DIGEST_INVALID`. */
 export function blobUrl(registry: Registry, name: string, digest: Digest): URL {
@@ -37,6 +38,41 @@ export async function openBlob(
   }
   const chunks = resumed(registry, name, descriptor, first, signal);
   return toStream(verifyChunks(chunks, descriptor, `blob ${descriptor.digest}`), () => first.discard());
+}
+
+/** A request for a blob that is passed on to whoever asked for it. */
+export interface BlobRequest {
+  method: 'GET' | 'HEAD';
+  /** The header `Range` as it came. */
+  range?: string;
+  /** Whether a redirect is an answer; else it is followed. Default false. */
+  redirect?: boolean;
+  signal?: AbortSignal;
+}
+
+/** What the registry answers, unread: 200, 206, 416, or where allowed a redirect with an absolute `Location`; `undefined` for 404. */
+export async function fetchBlob(
+  registry: Registry,
+  name: string,
+  digest: Digest,
+  { method, range, redirect = false, signal }: BlobRequest,
+): Promise<Response | undefined> {
+  const exchange = await registry.open({
+    method,
+    url: blobUrl(registry, name, digest),
+    headers: { 'Accept-Encoding': 'identity', ...(range !== undefined && { Range: range }) },
+    scopes: [repositoryScope(name, 'pull')],
+    accept: [200, 206, 404, 416, ...(redirect ? redirectStatuses : [])],
+    redirects: redirect ? 'give' : 'follow',
+    signal,
+  });
+  const { response, url } = exchange;
+  const location = response.headers.get('location');
+  if (response.status !== 404 && !redirectStatuses.includes(response.status)) return response;
+  await exchange.discard();
+  if (response.status === 404) return undefined;
+  const target = followLocation(url, location, 'A redirect');
+  return new Response(null, { status: response.status, headers: { Location: target.href } });
 }
 
 /** Bytes of a body that the answer's head announces; `undefined` where it does not, or only of an encoded form. */

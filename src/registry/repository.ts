@@ -8,7 +8,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts';
 import { parseReference } from '../oci/reference.ts';
 import { DocumentCache } from './document-cache.ts';
-import { announcedSize, blobUrl, openBlob } from './download.ts';
+import { announcedSize, type BlobRequest, blobUrl, fetchBlob, openBlob } from './download.ts';
 import { type Answer, refused } from './failure.ts';
 import { listNames } from './listing.ts';
 import { acceptDocuments, getDocument, manifestUrl, putDocument, type RemoteDocument } from './manifests.ts';
@@ -94,6 +94,14 @@ export class RemoteRepository implements ContentStore {
       if (stream) return stream;
     }
     throw this.#blobNotFound(descriptor);
+  }
+
+  /**
+   * A blob as the registry answers it, for a server that passes it on: unread, so neither verified nor continued where the connection breaks.
+   * The status is 200, 206, 416 or, where `redirect` allows it, a redirect's. `undefined` where the blob is not there.
+   */
+  fetchBlob(digest: Digest, request: BlobRequest): Promise<Response | undefined> {
+    return fetchBlob(this.registry, this.name, digest, request);
   }
 
   /** The descriptor of what a tag or digest names. The manifest is fetched and checked, and kept for the `read` that follows. */

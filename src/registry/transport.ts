@@ -20,6 +20,8 @@ export interface Sending {
   /** Value of `Authorization`; goes to the origin of `url` and nowhere else. */
   authorization?: string;
   body?: Uint8Array | string;
+  /** What to do about a redirect: default `follow`; `give` makes it the answer. */
+  redirects?: 'follow' | 'give';
   /** How much longer than `timeout` the answer may take, as a factor. */
   patience?: number;
   signal?: AbortSignal;
@@ -53,7 +55,7 @@ export async function send(transport: Transport, sending: Sending): Promise<Exch
       if (!isReading(sending.method)) throw broken(url, 'redirects an upload, which pages in a browser cannot follow');
       return exchangeOnce(transport, { ...sending, url, authorization }, 'follow');
     }
-    if (![301, 302, 303, 307, 308].includes(status)) return exchange;
+    if (!redirectStatuses.includes(status) || sending.redirects === 'give') return exchange;
     await exchange.discard();
     // With these three, clients differ in whether the method and the body survive.
     if (status < 307 && !isReading(sending.method)) throw broken(url, `redirects ${sending.method} with ${status}`);
@@ -61,6 +63,9 @@ export async function send(transport: Transport, sending: Sending): Promise<Exch
   }
   throw broken(sending.url, `redirects more than ${maximumRedirects} times`);
 }
+
+/** Answers that lead elsewhere. */
+export const redirectStatuses: readonly number[] = [301, 302, 303, 307, 308];
 
 const maximumRedirects = 10;
 

@@ -70,18 +70,25 @@ export function errorResponse(error: ProtocolError, method: string): Response {
  * An error that came from a registry upstream keeps its status and codes, but a refusal of our credentials there is no
  * question to the client here.
  */
-export function protocolErrorFor(error: unknown): ProtocolError | undefined {
+export function protocolErrorFor(error: unknown, method: string): ProtocolError | undefined {
   if (error instanceof ProtocolError) return error;
   if (!(error instanceof StowageError)) return undefined;
   const { status, registryCodes } = error.details;
   if (typeof status === 'number') return upstreamError(error.message, status, registryCodes, error.details.retryAfter);
   const known = statuses[error.code];
-  return known && refuse(known[0], known[1], error.message);
+  if (!known) return undefined;
+  const isReading = method === 'GET' || method === 'HEAD';
+  // Of what a client only reads it is not the client who got it wrong.
+  return refuse(isReading && known[0] !== 404 && known[0] !== 403 ? 502 : known[0], known[1], error.message);
 }
 
 const statuses: { [code in ErrorCode]?: readonly [status: number, code: ProtocolCode] } = {
   NOT_FOUND: [404, 'MANIFEST_UNKNOWN'],
   BLOB_NOT_FOUND: [404, 'BLOB_UNKNOWN'],
+  REFERENCE_INVALID: [404, 'NAME_UNKNOWN'],
+  UNAUTHORIZED: [403, 'DENIED'],
+  REGISTRY_FAILED: [502, 'UNKNOWN'],
+  REGISTRY_INVALID: [502, 'UNKNOWN'],
   DIGEST_INVALID: [400, 'DIGEST_INVALID'],
   DIGEST_MISMATCH: [400, 'DIGEST_INVALID'],
   SIZE_MISMATCH: [400, 'SIZE_INVALID'],

@@ -67,10 +67,12 @@ type FixedLength = new (size: number) => TransformStream<Uint8Array, Uint8Array>
 
 /** The answer of somebody else, with the headers that are ours. */
 function passOn(response: Response, headers: Headers): Response {
-  for (const name of ['content-length', 'content-range', 'location', 'retry-after']) {
+  for (const name of ['content-length', 'content-range', 'location']) {
     const value = response.headers.get(name);
     if (value !== null) headers.set(name, value);
   }
+  // The length is that of a form which is decoded by now.
+  if (response.headers.has('content-encoding')) headers.delete('content-length');
   const { status, body } = response;
   if (status >= 300 && status < 400) {
     // Where a redirect leads to is often signed, and good for minutes only.

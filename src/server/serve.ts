@@ -71,7 +71,7 @@ export function serve(place: Storage | RepositoryLookup, options: ServeOptions =
     try {
       response = await answer(server, request);
     } catch (error) {
-      const known = protocolErrorFor(error);
+      const known = protocolErrorFor(error, request.method);
       if (!known && !request.signal.aborted) onError?.(error, request);
       response = errorResponse(known ?? refuse(500, 'UNKNOWN', 'The registry failed.'), request.method);
     }
