@@ -5,6 +5,7 @@ import { sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { StowageError } from '../errors.ts';
 import type { LayerFile } from '../layer/file.ts';
+import { type Ignore, parseIgnore } from '../layer/ignore.ts';
 import { diskFailed, isMissing } from '../storage/node-file.ts';
 import { decodeText } from '../tar/text.ts';
 import { fileBody, localPath, missing } from './read-file.ts';
@@ -17,6 +18,11 @@ export interface DirectoryOptions {
   mtime?: boolean;
   /** Whether to take what lies at this path (relative, with `/`). A directory that is not taken is not entered. Default: all. */
   filter?: (path: string) => boolean;
+  /**
+   * What to leave out, besides what `filter` does: a whole `.dockerignore` as text, or its lines. A directory that a `!` line takes
+   * something in from comes with it. The file `.dockerignore` itself is left out only where a line says so. Default: nothing.
+   */
+  ignore?: string | readonly string[];
   signal?: AbortSignal;
 }
 
@@ -52,11 +58,13 @@ export async function* directory(
       { path: root },
     );
   }
-  yield* walk({ options, linked: new Map() }, Buffer.from(root), root);
+  const ignore = options.ignore === undefined ? undefined : parseIgnore(options.ignore);
+  yield* walk({ options, ignore, linked: new Map() }, Buffer.from(root), root);
 }
 
 interface Walk {
   options: DirectoryOptions;
+  ignore: Ignore | undefined;
   /** The path under which a file with several names was given first, by device and inode. */
   linked: Map<string, string>;
 }
@@ -66,6 +74,16 @@ interface Found {
   name: Buffer;
   path: string;
   stats: Stats;
+  /** A directory that is ignored, but may hold what is not. */
+  isIgnored: boolean;
+}
+
+/** A directory on the way to the one in hand. */
+interface Level {
+  location: Buffer;
+  left: Found[];
+  /** An ignored directory, to be given before the first thing in it that is not. */
+  waiting: LayerFile | undefined;
 }
 
 const slash = Buffer.from('/');
@@ -74,7 +92,7 @@ const lookUps = 1000;
 
 /** By a stack of its own: each `yield` out of nested generators would pass through all of them. */
 async function* walk(state: Walk, root: Buffer, shown: string): AsyncGenerator<LayerFile, void, void> {
-  const stack = [{ location: root, left: await children(state, root, '', shown) }];
+  const stack: Level[] = [{ location: root, left: await children(state, root, '', shown), waiting: undefined }];
   for (let top = stack.at(-1); top; top = stack.at(-1)) {
     const found = top.left.pop();
     if (!found) {
@@ -84,9 +102,16 @@ async function* walk(state: Walk, root: Buffer, shown: string): AsyncGenerator<L
     state.options.signal?.throwIfAborted();
     const location = Buffer.concat([top.location, separator, found.name]);
     const file = describe(state, location, found.path, found.stats);
-    if (file) yield file;
+    if (file && !found.isIgnored) {
+      for (const level of stack) {
+        if (level.waiting) yield level.waiting;
+        level.waiting = undefined;
+      }
+      yield file;
+    }
     if (!found.stats.isDirectory()) continue;
-    stack.push({ location, left: await children(state, location, `${found.path}/`, shown) });
+    const waiting = found.isIgnored ? file : undefined;
+    stack.push({ location, left: await children(state, location, `${found.path}/`, shown), waiting });
   }
 }
 
@@ -107,8 +132,11 @@ async function children(state: Walk, location: Buffer, prefix: string, shown: st
     signal?.throwIfAborted();
     const path = prefix + decodeText(name);
     if (filter && !filter(path)) continue;
+    const isIgnored = state.ignore?.ignores(path) ?? false;
+    if (isIgnored && !state.ignore!.mayTakeInBelow(path)) continue;
     const stats = lookUp(Buffer.concat([location, separator, name]), path);
-    if (stats) found.push({ name, path, stats });
+    if (stats && isIgnored && !stats.isDirectory()) continue;
+    if (stats) found.push({ name, path, stats, isIgnored });
     else if (path.includes('\ufffd')) throw unreadableName(path);
   }
   const key = ({ name, stats }: Found): Buffer => (stats.isDirectory() ? Buffer.concat([name, slash]) : name);
