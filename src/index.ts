@@ -36,6 +36,7 @@ export {
   type LoadTarballOptions,
   loadTarballForPush,
 } from './layout/load-tarball.ts';
+export { type ImageArchive, type OpenArchiveOptions, openArchive } from './layout/open-archive.ts';
 export type { LayoutReport } from './layout/verify.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export * from './oci/index.ts';

@@ -4,9 +4,10 @@ import { decompress } from '../bytes/compression.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import { MemoryStorage } from '../storage/memory.ts';
+import { checkStoragePath } from '../storage/path.ts';
 import type { Storage } from '../storage/storage.ts';
 import { writeStorageFile } from '../storage/write.ts';
-import { readTar } from '../tar/stream.ts';
+import { readTar, type TarEntry } from '../tar/stream.ts';
 
 /** An archive's files by their paths in it. */
 export interface Unpacked {
@@ -31,36 +32,11 @@ export async function unpackArchive(source: ByteSource, options: UnpackOptions):
   const { limits, signal } = options;
   const place = new SpillingFolder(options);
   const links = new Map<string, string>();
-  let entries = 0;
-  let linkBytes = 0;
   try {
     const { chunks } = await decompress(readChunks(source, { signal }), { limits, signal, what: 'the archive' });
-    for await (const { header, body } of readTar(chunks, { limits, signal, what: 'the archive' })) {
-      // Names are held as long as the archive is, whatever they name.
-      if (++entries > limits.graphNodes) throw limitExceeded('graphNodes', limits, 'The entries of the archive');
-      const path = header.type === 'directory' && isTop(header.path) ? '' : archivePath(header.path);
-      if (header.type === 'directory') continue;
-      if (links.has(path) || (await place.storage.stat(path))) {
-        throw new StowageError(
-          'PATH_DUPLICATE',
-          `The archive holds ${JSON.stringify(path)} twice, so readers may differ in which they take. Save the image anew.`,
-          { path },
-        );
-      }
-      if (header.type === 'file') {
-        await place.add(path, header.size, body);
-      } else if (header.type === 'symlink' || header.type === 'hardlink') {
-        linkBytes += path.length + (header.linkTarget as string).length;
-        if (linkBytes > limits.documentBytes) throw limitExceeded('documentBytes', limits, 'The links of the archive');
-        const base = header.type === 'symlink' ? path.split('/').slice(0, -1) : [];
-        links.set(path, resolveLink(base, header.linkTarget as string, path));
-      } else {
-        throw new StowageError(
-          'LAYOUT_INVALID',
-          `The archive holds ${JSON.stringify(path)}, a ${header.type}, which no image archive does. Save the image anew.`,
-          { path },
-        );
-      }
+    const entries = readTar(chunks, { limits, signal, what: 'the archive' });
+    for await (const { path, entry } of archiveFiles(entries, links, limits, (path) => place.storage.stat(path))) {
+      await place.add(path, entry.header.size, entry.body);
     }
   } catch (error) {
     // What went wrong first is what the caller has to hear of.
@@ -68,6 +44,45 @@ export async function unpackArchive(source: ByteSource, options: UnpackOptions):
     throw error;
   }
   return { storage: place.storage, follow: (path) => follow(links, path), cleanup: () => place.cleanup() };
+}
+
+/** The files among an archive's entries, by checked paths; its links go into `links`. `isHeld` says whether a path came before. */
+export async function* archiveFiles(
+  entries: AsyncIterable<TarEntry>,
+  links: Map<string, string>,
+  limits: Limits,
+  isHeld: (path: string) => unknown,
+): AsyncGenerator<{ path: string; entry: TarEntry }, void, void> {
+  let count = 0;
+  let linkBytes = 0;
+  for await (const entry of entries) {
+    const { header } = entry;
+    // Names are held as long as the archive is, whatever they name.
+    if (++count > limits.graphNodes) throw limitExceeded('graphNodes', limits, 'The entries of the archive');
+    const path = header.type === 'directory' && isTop(header.path) ? '' : archivePath(header.path);
+    if (header.type === 'directory') continue;
+    if (links.has(path) || (await isHeld(path))) {
+      throw new StowageError(
+        'PATH_DUPLICATE',
+        `The archive holds ${JSON.stringify(path)} twice, so readers may differ in which they take. Save the image anew.`,
+        { path },
+      );
+    }
+    if (header.type === 'file') {
+      yield { path, entry };
+    } else if (header.type === 'symlink' || header.type === 'hardlink') {
+      linkBytes += path.length + (header.linkTarget as string).length;
+      if (linkBytes > limits.documentBytes) throw limitExceeded('documentBytes', limits, 'The links of the archive');
+      const base = header.type === 'symlink' ? path.split('/').slice(0, -1) : [];
+      links.set(path, resolveLink(base, header.linkTarget as string, path));
+    } else {
+      throw new StowageError(
+        'LAYOUT_INVALID',
+        `The archive holds ${JSON.stringify(path)}, a ${header.type}, which no image archive does. Save the image anew.`,
+        { path },
+      );
+    }
+  }
 }
 
 /** `.`, `./` and so on: where an archive's paths begin. */
@@ -112,7 +127,8 @@ function resolveLink(base: readonly string[], target: string, path: string): str
   return segments.join('/');
 }
 
-function follow(links: ReadonlyMap<string, string>, path: string): string {
+/** Where a path leads by an archive's links. Throws `LAYOUT_INVALID` for a circle of them. */
+export function follow(links: ReadonlyMap<string, string>, path: string): string {
   let at = path;
   for (let hops = 0; links.has(at); hops++) {
     if (hops >= 40)
@@ -124,10 +140,10 @@ function follow(links: ReadonlyMap<string, string>, path: string): string {
   return at;
 }
 
-/** Files in memory until they pass the threshold; then all of them, and what follows, in a folder of the spill storage. */
+/** Files in memory until they pass the threshold; then all of them, and what follows, in the spill storage. */
 class SpillingFolder {
   readonly #options: UnpackOptions;
-  readonly #prefix = `load-${randomName()}/`;
+  readonly #prefix = `load-${randomName()}-`;
   #held = 0;
   #spilled = false;
   storage: Storage = new MemoryStorage();
@@ -152,7 +168,7 @@ class SpillingFolder {
       );
     }
     const memory = this.storage;
-    this.storage = folder(spill, this.#prefix);
+    this.storage = numbered(spill, this.#prefix);
     this.#spilled = true;
     for await (const path of memory.list('')) {
       await writeStorageFile(this.storage, path, readChunks(await memory.read(path)));
@@ -172,23 +188,44 @@ function randomName(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** Part of a storage as a storage. */
-function folder(storage: Storage, prefix: string): Storage {
+/**
+ * A storage within a storage, whose files have numbers for names there: what an archive calls its files may be too long for
+ * a disk, differ in case alone, or name a file and a folder alike, and no folders are left behind.
+ */
+function numbered(storage: Storage, prefix: string): Storage {
+  const names = new Map<string, string>();
+  let count = 0;
   return {
-    stat: (path) => storage.stat(prefix + path),
-    read: (path, range) => storage.read(prefix + path, range),
+    async stat(path) {
+      checkStoragePath(path);
+      const name = names.get(path);
+      return name === undefined ? undefined : storage.stat(name);
+    },
+    async read(path, range) {
+      const name = names.get(path);
+      if (name !== undefined) return storage.read(name, range);
+      throw new StowageError('NOT_FOUND', `The archive holds no ${JSON.stringify(path)}.`, { path });
+    },
     async create() {
       const file = await storage.create();
       return {
         write: (chunk) => file.write(chunk),
-        commit: (path) => file.commit(prefix + path),
+        async commit(path) {
+          const name = names.get(path) ?? prefix + count++;
+          await file.commit(name);
+          names.set(path, name);
+        },
         abort: () => file.abort(),
       };
     },
     async *list(start) {
-      for await (const path of storage.list(prefix + start)) yield path.slice(prefix.length);
+      for (const path of [...names.keys()]) if (path.startsWith(start)) yield path;
     },
-    delete: (path) => storage.delete(prefix + path),
+    async delete(path) {
+      const name = names.get(path);
+      if (name !== undefined) await storage.delete(name);
+      names.delete(path);
+    },
     exclusive: (name, task) => storage.exclusive(prefix + name, task),
   };
 }

@@ -16,11 +16,14 @@ import { parseJson } from '../oci/json.ts';
 import { serializeManifest } from '../oci/manifest.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import type { Unpacked } from './archive.ts';
+import type { Tag } from './layout.ts';
+
+type ArchiveFiles = Pick<Unpacked, 'storage' | 'follow'>;
 
 interface DockerArchive {
   content: ContentSource;
   roots: readonly Descriptor[];
-  tag: string | undefined;
+  tags: readonly Tag[];
 }
 
 /** One image of `manifest.json`. */
@@ -31,19 +34,24 @@ interface SavedImage {
 }
 
 export async function openDockerArchive(
-  unpacked: Unpacked,
+  unpacked: ArchiveFiles,
   limits: Limits,
   signal?: AbortSignal,
 ): Promise<DockerArchive> {
   const reader = new DockerArchiveReader(unpacked, limits, signal);
   const saved = checkSavedImages(parseJson(await reader.readSmall('manifest.json'), { what: 'manifest.json', limits }));
   const roots: Descriptor[] = [];
-  for (const image of saved) roots.push(await reader.addImage(image));
-  return { content: reader, roots, tag: saved.find((image) => image.RepoTags?.length)?.RepoTags?.[0] };
+  const tags: Tag[] = [];
+  for (const image of saved) {
+    const descriptor = await reader.addImage(image);
+    roots.push(descriptor);
+    for (const name of image.RepoTags ?? []) tags.push({ name, descriptor });
+  }
+  return { content: reader, roots, tags };
 }
 
 class DockerArchiveReader implements ContentSource {
-  readonly #unpacked: Unpacked;
+  readonly #unpacked: ArchiveFiles;
   readonly #limits: Limits;
   readonly #signal: AbortSignal | undefined;
   readonly #documents = new Map<Digest, Uint8Array>();
@@ -55,7 +63,7 @@ class DockerArchiveReader implements ContentSource {
   /** Layers are hashed once, however many images share them. */
   readonly #layers = new Map<string, { descriptor: Descriptor; diffId: Digest }>();
 
-  constructor(unpacked: Unpacked, limits: Limits, signal?: AbortSignal) {
+  constructor(unpacked: ArchiveFiles, limits: Limits, signal?: AbortSignal) {
     this.#unpacked = unpacked;
     this.#limits = limits;
     this.#signal = signal;

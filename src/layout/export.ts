@@ -34,9 +34,12 @@ export interface ExportDirectoryOptions extends ExportOptions {
 }
 
 export interface SaveTarballOptions extends ExportOptions {
-  /** Of the archive as a whole. Default `gzip`; layers that are compressed already are stored in it as they are. */
-  compression?: 'gzip' | 'none';
-  /** Level of that gzip, 0 to 9. */
+  /**
+   * Of the archive as a whole. Default `gzip`; layers that are compressed already are stored in it as they are. `zstd` is
+   * the runtime's own, where it has one: its bytes differ from release to release.
+   */
+  compression?: 'gzip' | 'zstd' | 'none';
+  /** Level of gzip, 0 to 9. */
   level?: number;
 }
 
@@ -77,6 +80,10 @@ export async function exportDirectory(
  * one tagged root; for several platforms that is an index, and Docker's file names the first image. Non-distributable
  * layers are left out. The same images give the same bytes.
  *
+ * `docker load`, `podman load` and skopeo's `docker-archive:` (which wants `compression: 'none'`) read gzip layers as they
+ * are, so that there is no other form for Docker.
+ *
+ * @throws `ARGUMENT_INVALID`, `REFERENCE_INVALID`; the stream fails with `RUNTIME_UNSUPPORTED` where it cannot write zstd.
  * @example
  * await saveTarball(image, { tag: 'myapp:1.0' }).pipeTo(destination);
  */
@@ -85,14 +92,23 @@ export function saveTarball(
   options: SaveTarballOptions = {},
 ): ReadableStream<Uint8Array> {
   const { tag = 'latest', compression = 'gzip', level, signal } = options;
-  if (compression !== 'gzip' && compression !== 'none') {
-    throw new StowageError('ARGUMENT_INVALID', `compression is ${JSON.stringify(compression)}; give 'gzip' or 'none'.`);
+  if (compression !== 'gzip' && compression !== 'zstd' && compression !== 'none') {
+    throw new StowageError(
+      'ARGUMENT_INVALID',
+      `compression is ${JSON.stringify(compression)}; give 'gzip', 'zstd' or 'none'.`,
+    );
   }
   checkRefName(tag);
   const content = imageContent(images);
   const first = Array.isArray(images) ? (images[0] as Image) : (images as Image);
   const tar = writeTar(archiveEntries(content, first, tag, options), { signal });
+  if (compression === 'zstd') return toStream(zstdLater(tar, signal));
   return toStream(compression === 'gzip' ? gzip(tar, { level, signal }) : tar);
+}
+
+async function* zstdLater(tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  const { zstd } = await import('../bytes/zstd-native.ts');
+  yield* zstd(tar, { signal });
 }
 
 async function* archiveEntries(

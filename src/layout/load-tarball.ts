@@ -5,15 +5,13 @@ import { StowageError } from '../errors.ts';
 import { Image } from '../image/image.ts';
 import { listImages } from '../image/select.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
-import { annotationKeys } from '../oci/annotations.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isNonDistributable } from '../oci/media-types.ts';
 import { formatPlatform, type Platform } from '../oci/platform.ts';
 import type { Storage } from '../storage/storage.ts';
-import { type Unpacked, unpackArchive } from './archive.ts';
-import { openDockerArchive } from './docker-archive.ts';
-import { Layout } from './layout.ts';
+import { unpackArchive } from './archive.ts';
+import { readArchive } from './read-archive.ts';
 
 export interface LoadTarballOptions {
   /** Bytes of unpacked archive that are held in memory at most. Default 100 MiB. */
@@ -73,7 +71,7 @@ export async function loadTarballForPush(source: ByteSource, options: LoadTarbal
   }
   const unpacked = await unpackArchive(source, { memoryThreshold, spill, limits, signal });
   try {
-    const { content, roots, tag } = await openArchive(unpacked, limits, signal);
+    const { content, roots, tag } = await readArchive(unpacked, limits, signal);
     const images: LoadedImage[] = [];
     // One image may have several names, or stand in several lists.
     const seen = new Set<Digest>();
@@ -103,31 +101,6 @@ export async function loadTarballForPush(source: ByteSource, options: LoadTarbal
     await unpacked.cleanup().catch(() => {});
     throw error;
   }
-}
-
-interface OpenedArchive {
-  content: ContentSource;
-  roots: readonly Descriptor[];
-  tag: string | undefined;
-}
-
-/** OCI's documents come first: they name everything by digest, which Docker's `manifest.json` beside them does not. */
-async function openArchive(unpacked: Unpacked, limits: Limits, signal?: AbortSignal): Promise<OpenedArchive> {
-  const { storage } = unpacked;
-  if (await storage.stat('oci-layout')) {
-    const layout = await Layout.open(storage, { limits });
-    const { manifests, annotations } = await layout.index({ signal });
-    // The seed tags a flat list of platforms on the index itself.
-    const tags = [annotations, ...manifests.map((root) => root.annotations)].map(
-      (map) => map?.[annotationKeys.refName],
-    );
-    return { content: layout, roots: manifests, tag: tags.find((tag) => tag !== undefined) };
-  }
-  if (await storage.stat('manifest.json')) return openDockerArchive(unpacked, limits, signal);
-  throw new StowageError(
-    'LAYOUT_INVALID',
-    'The archive holds neither oci-layout nor manifest.json at its top, so it is no image archive. Make one with `podman save`, `skopeo copy … oci-archive:` or `docker save`.',
-  );
 }
 
 async function openImage(

@@ -227,9 +227,11 @@ describe('decompress', () => {
     );
   });
 
-  test('zstd is refused with a sentence, and the source released', async () => {
-    const source = new Source(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0), false);
-    expect(await fault(decompress(source.chunks()))).toBe('RUNTIME_UNSUPPORTED');
+  test('broken zstd is refused with a sentence, and the source released', async () => {
+    const source = new Source(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0xff, 0xff, 0xff), false);
+    const { compression, chunks } = await decompress(source.chunks());
+    expect(compression).toBe('zstd');
+    expect(await fault(readBytes(chunks))).toBe('ZSTD_INVALID');
     await source.released;
   });
 
