@@ -128,12 +128,13 @@ describe('.dockerignore', () => {
 
 /** A pattern without escapes, cleaned, as moby/patternmatcher turns it into a regular expression. */
 function asDockerHasIt(line: string): RegExp {
-  const cleaned = line
-    .split('/')
-    .filter((segment) => segment !== '' && segment !== '.')
-    .filter((segment, index, all) => segment !== '..' && all[index + 1] !== '..')
-    .join('/');
-  const source = cleaned
+  const kept: string[] = [];
+  for (const segment of line.split('/').filter((one) => one !== '' && one !== '.')) {
+    if (segment === '..') kept.pop();
+    else kept.push(segment);
+  }
+  const source = kept
+    .join('/')
     .replace(/\./g, '\\.')
     .replace(/\*\*\/?$/, '<')
     .replace(/\*\*\/?/g, '>')
