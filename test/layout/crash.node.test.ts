@@ -15,7 +15,7 @@ import { NodeStorage } from '../../src/storage/node.ts';
 
 const kills = 200;
 /** A layout gets a new one after so many, so that what died there stays quick to verify. */
-const killsPerLayout = 10;
+const killsPerLayout = 5;
 /** Milliseconds after the child said that it writes. */
 const latestKill = 40;
 

@@ -304,6 +304,18 @@ describe('a large archive', () => {
     expect(await paths(spill)).toEqual(['mine']);
   });
 
+  test('may call its files what no disk could', async () => {
+    const files = [...(await unpack(archive))].map(([path, content]) => entry(path, content));
+    const odd = ['README', 'readme', 'README/below', `${'long'.repeat(100)}`, 'con', 'aa:b', 'ü', 'u\u0308'];
+    const source = await pack([...files, ...odd.map((path) => entry(path, path))]);
+    const spill = new MemoryStorage();
+    const { images, cleanup } = await load(source, { memoryThreshold: 0, spill });
+    expect(images.length).toBe(1);
+    expect((await paths(spill)).every((path) => /^load-[0-9a-f]{32}-\d+$/.test(path))).toBe(true);
+    await cleanup();
+    expect(await paths(spill)).toEqual([]);
+  });
+
   test('is refused where there is no spill storage', async () => {
     const error = await failureOf(load(archive, { memoryThreshold: 10_000 }));
     expect(error.code).toBe('LIMIT_EXCEEDED');
