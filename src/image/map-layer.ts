@@ -78,8 +78,13 @@ function chooseLayers({ layers }: Image, which: WhichLayers): ReadonlySet<number
   if (typeof which === 'function') {
     return new Set([...layers.keys()].filter((index) => which(layers[index]!, index)));
   }
+  return new Set([layerNumber({ layers }, which)]);
+}
+
+/** The number of a layer counted from 0 for the base, or from -1 for the top. Throws `ARGUMENT_INVALID` where none is. */
+export function layerNumber({ layers }: Pick<Image, 'layers'>, which: number): number {
   const index = which < 0 ? layers.length + which : which;
-  if (Number.isInteger(which) && layers[index] !== undefined) return new Set([index]);
+  if (Number.isInteger(which) && layers[index] !== undefined) return index;
   throw new StowageError(
     'ARGUMENT_INVALID',
     `There is no layer ${which}: the image has ${layers.length}, counted from 0 for the base, or from -1 for the top.`,

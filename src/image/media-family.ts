@@ -38,5 +38,5 @@ export function inFamily(layer: Layer, manifestType: string | undefined): Layer 
 /** The layer under another descriptor of the same blob. */
 export function withDescriptor(layer: Layer, descriptor: Descriptor): Layer {
   if (JSON.stringify(descriptor) === JSON.stringify(layer.descriptor)) return layer;
-  return layerFrom({ read: (_, options) => layer.open(options) }, descriptor, layer.diffId);
+  return layerFrom(layer.source ?? { read: (_, options) => layer.open(options) }, descriptor, layer.diffId);
 }

@@ -59,6 +59,12 @@ export function readWhiteout(path: string): Whiteout | undefined {
   return { kind: 'whiteout', path: path.slice(0, start) + name };
 }
 
+/** The path of the whiteout that takes `path` away, the other way round from {@link readWhiteout}. */
+export function whiteoutPath(path: string): string {
+  const start = path.lastIndexOf('/') + 1;
+  return path.slice(0, start) + whiteoutPrefix + path.slice(start);
+}
+
 /**
  * A path of a layer's tar in the one form that is used here: relative to the root, without `.`, `//` and slashes at the
  * end; `''` for the root. A leading `/` or `./` means nothing.

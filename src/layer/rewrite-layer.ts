@@ -13,7 +13,10 @@ import { type StoreLayerOptions, storeLayer } from './store-layer.ts';
  * An entry on its way from one layer to another, as the tar has it: whiteouts are files called `.wh.…`. Its body can be
  * read once, and only until the next entry is asked for; one that is not read is passed over.
  */
-export type LayerEntry = TarSource;
+export type LayerEntry = TarSource & {
+  /** Where its header starts in the uncompressed layer that it was read from. */
+  readonly offset?: number;
+};
 
 /** What a rewritten layer is made of: entries as they came or changed, and new files in the short form of `createLayer`. */
 export type RewrittenEntries = AsyncIterable<LayerEntry | LayerFile> | Iterable<LayerEntry | LayerFile>;
@@ -90,7 +93,9 @@ async function* mapped(
 function sources(entries: AsyncIterator<TarEntry>): AsyncIterable<LayerEntry> {
   const next = async (): Promise<IteratorResult<LayerEntry, undefined>> => {
     const { done, value } = await entries.next();
-    return done ? { done, value: undefined } : { done: false, value: asSource(value.header, value.body) };
+    if (done) return { done, value: undefined };
+    const { header, body, offset } = value;
+    return { done: false, value: { ...asSource(header, body), offset } };
   };
   return { [Symbol.asyncIterator]: () => ({ next }) };
 }
