@@ -110,7 +110,13 @@ export class Authorizer {
       return token;
     };
     const held = this.#tokens.get(key);
-    return held === undefined ? fetched() : held.then((token) => (token.expires > Date.now() ? token : fetched()));
+    if (held === undefined) return fetched();
+    return held.then((token) => {
+      if (token.expires > Date.now()) return token;
+      // Of those who wait for it, the first to see that it has expired fetches the next.
+      const renewed = this.#tokens.get(key);
+      return renewed === undefined || renewed === held ? fetched() : renewed;
+    });
   }
 
   /** Without a signal of a caller: others may wait for the same token. */

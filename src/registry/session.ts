@@ -97,7 +97,7 @@ export class UploadSession {
         if (stored === end) this.#stored = end;
         else throw new Transient(this.#incomplete(answer, stored, end));
       } catch (error) {
-        await pauseBefore(asTransient(error), failures++, this.#registry.retrying, signal);
+        await pauseBefore(mended(error), failures++, this.#registry.retrying, signal);
         this.#stored = await this.#recover(start, end, signal);
       }
     }
@@ -191,12 +191,19 @@ export class UploadSession {
   }
 }
 
-/** A refusal that concerns the session, not who asks: 400, 404 and 416 as the specification has them, and what odd registries say. */
+/** A refusal that concerns the session and what was sent in it, not who asks or for what. */
 function isAboutUpload({ details }: StowageError): boolean {
-  return [400, 404, 405, 409, 410, 416].includes(details.status as number);
+  const { status, registryCodes } = details as { status?: number; registryCodes?: string[] };
+  if (status === 400) return registryCodes?.some((code) => uploadCodes.includes(code)) ?? false;
+  return [404, 409, 410, 416].includes(status as number);
 }
 
-/** A chunk out of place is mended as one that was lost is. */
-function asTransient(error: unknown): unknown {
-  return error instanceof StowageError && error.details.status === 416 ? new Transient(error) : error;
+/** The last is none of the specification's, but distribution's. */
+const uploadCodes = ['BLOB_UPLOAD_INVALID', 'BLOB_UPLOAD_UNKNOWN', 'DIGEST_INVALID', 'SIZE_INVALID', 'RANGE_INVALID'];
+
+/** A chunk out of place is mended as one that was lost is; other refusals of it end the session. */
+function mended(error: unknown): unknown {
+  if (!(error instanceof StowageError)) return error;
+  if (error.details.status === 416) return new Transient(error);
+  return isAboutUpload(error) ? new UploadLost(error) : error;
 }
