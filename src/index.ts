@@ -7,7 +7,10 @@ export { blobStore } from './content/blob-store.ts';
 export type { BlobSource, BlobStore, ContentSource, ContentStore } from './content/content.ts';
 export { type CopyOptions, copy } from './content/copy.ts';
 export { type ErrorCode, StowageError } from './errors.ts';
-export { type FromOptions, Image, type ScratchOptions } from './image/image.ts';
+export { type DiffOptions, diff, diffLayer, type FileChange, type ImageDiff } from './image/diff.ts';
+export { toDocker, toOci } from './image/formats.ts';
+export { type FromOptions, Image, type ImageChanges, type ScratchOptions } from './image/image.ts';
+export type { ImageContent } from './image/image-content.ts';
 export type {
   FileStat,
   ImageFiles,
@@ -15,11 +18,29 @@ export type {
   OpenFileOptions,
   ReadFileOptions,
 } from './image/image-files.ts';
+export { type MapEntries, mapLayer, removeLayer, type WhichLayers } from './image/map-layer.ts';
+export {
+  addPlatform,
+  filterPlatforms,
+  type MapPlatformsOptions,
+  mapPlatforms,
+  type PlatformsOptions,
+  removePlatform,
+  type WhichPlatforms,
+} from './image/platforms.ts';
 export { type PushOptions, push } from './image/push.ts';
+export { type RebaseOptions, rebase } from './image/rebase.ts';
+export { type RecompressOptions, recompress } from './image/recompress.ts';
+export { filterFiles, renameFiles } from './image/rewrite-names.ts';
+export { setTimestamps } from './image/set-timestamps.ts';
+export { flatten, type SquashOptions, squash } from './image/squash.ts';
+export { type ConfigPatch, withConfig } from './image/with-config.ts';
 export { type CreateLayerOptions, createLayer } from './layer/create-layer.ts';
 export type { LayerFile, LayerFiles, Timestamp } from './layer/file.ts';
 export type { Layer } from './layer/layer.ts';
 export type { LayerEntriesOptions } from './layer/layer-entries.ts';
+export type { LayerEntry, RewriteLayerOptions, RewrittenEntries } from './layer/rewrite-layer.ts';
+export type { StoreLayerOptions } from './layer/store-layer.ts';
 export {
   buildConfigBlob,
   buildLayerDescriptors,

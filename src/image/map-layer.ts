@@ -7,6 +7,7 @@ import {
   type RewrittenEntries,
   rewriteLayer,
 } from '../layer/rewrite-layer.ts';
+import type { History } from '../oci/image-config.ts';
 import { completeHistory, layerPositions } from './history.ts';
 import type { Image } from './image.ts';
 
@@ -18,8 +19,8 @@ export type MapEntries = (entries: AsyncIterable<LayerEntry>, layer: Layer, inde
 
 /**
  * The image with layers rewritten in their places: `map` takes their entries, in the order of the tar, and gives those of
- * the new layer. One pass, streaming; the other layers are not read. The history stays, as the layer still is what its
- * entry says. Layers go to the image's `store` unless the options name another, compressed with gzip unless told.
+ * the new layer. One pass, streaming; the other layers are not read. The history stays, but for diff IDs that it names.
+ * Layers go to the image's `store` unless the options name another, compressed with gzip unless told.
  *
  * @throws `ARGUMENT_INVALID` for a number that no layer has; what reading layers and `createLayer` throw.
  * @example
@@ -66,7 +67,30 @@ export async function replaceLayers(
 ): Promise<Image> {
   const layers: Layer[] = [];
   for (const [index, layer] of image.layers.entries()) layers.push(await replace(layer, index));
-  return layers.every((layer, index) => layer === image.layers[index]) ? image : image.with({ layers });
+  if (layers.every((layer, index) => layer === image.layers[index])) return image;
+  const { config } = image;
+  const history = retold(config.history, image.layers, layers);
+  return image.with({ layers, ...(history !== config.history && { config: { ...config, history } }) });
+}
+
+/** The history with the new diff IDs of layers that entries call by the old ones, as those of `Image.append` do. */
+function retold(
+  history: History[] | undefined,
+  before: readonly Layer[],
+  after: readonly Layer[],
+): History[] | undefined {
+  const positions = layerPositions(history ?? []);
+  let changed = history;
+  for (const [index, { diffId }] of before.entries()) {
+    const position = positions[index] ?? -1;
+    const said = changed?.[position]?.created_by;
+    if (changed === undefined || after[index]!.diffId === diffId || !said?.includes(diffId)) continue;
+    changed = changed.with(position, {
+      ...changed[position],
+      created_by: said.replaceAll(diffId, after[index]!.diffId),
+    });
+  }
+  return changed;
 }
 
 /** The image's own store and time, where the options name none. */

@@ -18,13 +18,7 @@ export type ConfigPatch = Partial<Omit<ImageConfig, 'config' | 'rootfs'>> & { co
  */
 export function withConfig(image: Image, change: ConfigPatch | ((config: ImageConfig) => ImageConfig)): Image {
   const before = image.config;
-  const config =
-    typeof change === 'function'
-      ? change(structuredClone(before))
-      : {
-          ...patched(before, change),
-          ...('config' in change && { config: change.config && patched(before.config ?? {}, change.config) }),
-        };
+  const config = typeof change === 'function' ? change(structuredClone(before)) : apply(before, change);
   if (String(config.rootfs?.diff_ids) !== String(before.rootfs.diff_ids)) {
     throw invalid(
       'rootfs.diff_ids',
@@ -39,6 +33,11 @@ export function withConfig(image: Image, change: ConfigPatch | ((config: ImageCo
     );
   }
   return image.with({ config });
+}
+
+function apply(before: ImageConfig, patch: ConfigPatch): ImageConfig {
+  const container = patch.config && patched(before.config ?? {}, patch.config);
+  return patched(before, { ...patch, ...(container && { config: container }) });
 }
 
 function patched<T extends object>(before: T, patch: object): T {
