@@ -7,7 +7,7 @@ import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { annotationKeys } from '../oci/annotations.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { isDigest } from '../oci/digest.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
 import { type ImageIndex, imageIndex, serializeIndex } from '../oci/image-index.ts';
 import { checkRefName, parseLayoutHeader, serializeLayoutHeader } from '../oci/image-layout.ts';
 import { mediaTypes } from '../oci/media-types.ts';
@@ -82,6 +82,11 @@ export class Layout implements ContentStore {
 
   has(descriptor: Descriptor): Promise<boolean> {
     return this.#blobs.has(descriptor);
+  }
+
+  /** Size of a blob, asked by digest alone; `undefined` where the layout does not hold it. */
+  stat(digest: Digest): Promise<{ size: number } | undefined> {
+    return this.storage.stat(blobPath(digest));
   }
 
   read(descriptor: Descriptor, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>> {

@@ -163,7 +163,7 @@ describe('Push', () => {
   test('a manifest that is refused for what it names MUST result in MANIFEST_BLOB_UNKNOWN errors', async () => {
     const descriptor = { digest: absent, size: 15 };
     const config = { mediaType: mediaTypes.config, ...descriptor };
-    const layers = [{ mediaType: mediaTypes.layer, ...(await pushBlob(client, 'a', bytesOf('x'))) }];
+    const layers = [{ ...(await pushBlob(client, 'a', bytesOf('x'))), mediaType: mediaTypes.layer }];
     const manifest = { schemaVersion: 2, mediaType: mediaTypes.manifest, config, layers };
     const index = {
       schemaVersion: 2,
