@@ -2,6 +2,7 @@
 import { type ErrorCode, StowageError } from '../errors.ts';
 import { isObject } from '../oci/check.ts';
 import { plainUrl } from './address.ts';
+import { parseRetryAfter } from './retry.ts';
 
 /** An answer, read whole. */
 export interface Answer {
@@ -13,7 +14,8 @@ export interface Answer {
 }
 
 /**
- * The error for an answer that is no success. `details` holds `status`, `url` and `registryCodes` (distribution-spec, Error Codes).
+ * The error for an answer that is no success. `details` holds `status`, `url`, `registryCodes` (distribution-spec, Error Codes) and,
+ * where it is said, `retryAfter` in seconds.
  * `secrets` are cut out of what the registry says, should it repeat them.
  */
 export function refused(
@@ -21,7 +23,8 @@ export function refused(
   answer: Answer,
   options: { code?: ErrorCode; secrets?: readonly string[]; advice?: string } = {},
 ): StowageError {
-  const { status, url } = answer;
+  const { status, url, headers } = answer;
+  const wait = parseRetryAfter(headers.get('retry-after'));
   const errors = parseErrors(answer);
   const registryCodes = errors.map(({ code }) => code);
   const said = errors.map(({ code, message }) => [code, message].filter((part) => part !== '').join(': ')).join('; ');
@@ -30,7 +33,13 @@ export function refused(
   return new StowageError(
     code,
     `${method} ${plainUrl(url)}: the registry answered ${status}${words === '' ? '' : ` (${words})`}. ${options.advice ?? advise(status)}`,
-    { status, method, url: plainUrl(url), registryCodes },
+    {
+      status,
+      method,
+      url: plainUrl(url),
+      registryCodes,
+      ...(wait !== undefined && { retryAfter: Math.ceil(wait / 1000) }),
+    },
   );
 }
 
