@@ -1,7 +1,9 @@
+import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 /** The library build and the tests in one: each entry point of package.json is one input here. */
 export default defineConfig({
+  plugins: [workerBesideChunks()],
   build: {
     target: 'es2022',
     minify: false,
@@ -10,6 +12,7 @@ export default defineConfig({
       formats: ['es'],
       entry: {
         index: 'src/index.ts',
+        'deflate-worker': 'src/bytes/deflate-worker.ts',
         'oci/index': 'src/oci/index.ts',
         'server/index': 'src/server/index.ts',
         'storage/node': 'src/storage/node.ts',
@@ -25,3 +28,26 @@ export default defineConfig({
     hookTimeout: 120_000,
   },
 });
+
+/**
+ * Leaves `new URL('./deflate-worker.ts', import.meta.url)` to whoever bundles the library next, with the name that the
+ * script has in `dist/`: beside the chunks, where this and every other bundler finds it. Vite's own treatment of workers
+ * writes an absolute path into a library.
+ */
+function workerBesideChunks(): Plugin {
+  const placeholder = '__deflateWorkerScript__';
+  return {
+    name: 'worker-beside-chunks',
+    apply: 'build',
+    enforce: 'pre',
+    transform(code, id) {
+      if (!id.endsWith('/deflate-thread.ts')) return;
+      return { code: code.replace(/(?<!from )'\.\/deflate-worker\.ts'/g, placeholder), map: null };
+    },
+    renderChunk(code, chunk) {
+      if (!code.includes(placeholder)) return;
+      if (chunk.fileName.includes('/')) this.error(`${chunk.fileName} must lie beside deflate-worker.js`);
+      return { code: code.replaceAll(placeholder, "'./deflate-worker.js'"), map: null };
+    },
+  };
+}

@@ -61,6 +61,8 @@ export type ErrorCode =
   | 'REGISTRY_FAILED'
   /** A registry's answer breaks the distribution specification. */
   | 'REGISTRY_INVALID'
+  /** A worker thread died at its work; `cause` holds what it said. */
+  | 'WORKER_FAILED'
   /** This runtime lacks what the option asks for. */
   | 'RUNTIME_UNSUPPORTED';
 

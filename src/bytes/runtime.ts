@@ -9,7 +9,7 @@ interface ProcessLike {
 }
 
 /** Built-in modules that the core makes use of where they are at hand. */
-export type NativeModuleName = 'node:crypto' | 'node:stream' | 'node:worker_threads' | 'node:zlib';
+export type NativeModuleName = 'node:crypto' | 'node:os' | 'node:stream' | 'node:worker_threads' | 'node:zlib';
 
 /**
  * A built-in module of Node, or of a runtime that provides it too; `undefined` where there is none. `T` is the part of
@@ -33,6 +33,13 @@ export function environment(name: string): string | undefined {
     // Deno throws where `--allow-env` was not given.
     return undefined;
   }
+}
+
+/** Cores that this process may use, as the runtime reports them; 1 where it does not. */
+export function parallelism(): number {
+  const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
+  const os = (): { availableParallelism?: () => number } | undefined => nativeModule('node:os');
+  return Math.max(1, navigator?.hardwareConcurrency ?? os()?.availableParallelism?.() ?? 1);
 }
 
 function processLike(): ProcessLike | undefined {

@@ -56,6 +56,22 @@ describe('portable gzip', () => {
     );
   });
 
+  test('gives the same bytes on any number of workers, where there are some', async () => {
+    const input = sample(6 * blockSize + 5);
+    const alone = await compress([input], { level: 1, workers: 0 });
+    for (const workers of [1, 2, 8, undefined]) {
+      // Twice: the first time, much of the work may be done before the workers are there.
+      expectSame(await compress([input], { level: 1, workers }), alone);
+      expectSame(await compress([input], { level: 1, workers }), alone);
+    }
+  });
+
+  test('compresses several inputs at once, each on its own', async () => {
+    const inputs = [5, 3, 7, 1].map((blocks) => sample(blocks * blockSize + blocks));
+    const outputs = await Promise.all(inputs.map((input) => compress([input], { level: 1, workers: 2 })));
+    for (const [index, output] of outputs.entries()) expectSame(gunzipSync(output), inputs[index]!);
+  });
+
   test('is done with a chunk when it asks for the next', async () => {
     const input = sample(300_000);
     async function* reused(): AsyncGenerator<Uint8Array> {
@@ -117,6 +133,10 @@ describe('what cannot be', () => {
   test.each([-1, 10, 1.5, Number.NaN, '6'])('level %j is refused', (level) => {
     expect(() => gzip(each([]), { level: level as number })).toThrow(/level/);
     expect(() => gzip(each([]), { level: level as number, engine: 'native' })).toThrow(/level/);
+  });
+
+  test.each([-1, 1.5, Number.NaN, '2'])('%j workers are refused', (workers) => {
+    expect(() => gzip(each([]), { workers: workers as number })).toThrow(/workers/);
   });
 
   test('an unknown engine is refused', () => {

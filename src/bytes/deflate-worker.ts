@@ -1,0 +1,44 @@
+/** The script of a compressing worker: blocks come in as messages, their compressed form goes out. See `deflate-pool.ts`. */
+import { crc32 } from './crc32.ts';
+import { DeflateEncoder } from './deflate.ts';
+import { nativeModule } from './runtime.ts';
+
+/** A block to compress. The buffer behind `input` is transferred, and comes back with the result. */
+export interface DeflateJob {
+  id: number;
+  level: number;
+  input: Uint8Array<ArrayBuffer>;
+  start: number;
+  end: number;
+  final: boolean;
+}
+
+/** A worker's word: that it has started, that a job is done, or that it failed. */
+export type DeflateReply =
+  | { type: 'ready' }
+  | { type: 'done'; id: number; output: Uint8Array<ArrayBuffer>; crc: number; input: Uint8Array<ArrayBuffer> }
+  | { type: 'failed'; id: number; reason: string };
+
+interface Port {
+  onmessage: ((event: { data: DeflateJob }) => void) | null;
+  postMessage(message: DeflateReply, transfer?: ArrayBuffer[]): void;
+}
+
+let encoder: { level: number; encode: DeflateEncoder['encode'] } | undefined;
+
+const port: Port =
+  nativeModule<{ parentPort?: Port | null }>('node:worker_threads')?.parentPort ?? (globalThis as unknown as Port);
+port.onmessage = ({ data: { id, level, input, start, end, final } }) => {
+  try {
+    if (encoder?.level !== level) {
+      const made = new DeflateEncoder(level);
+      encoder = { level, encode: made.encode.bind(made) };
+    }
+    const output = encoder.encode(input, start, end, final).slice() as Uint8Array<ArrayBuffer>;
+    const crc = crc32(input.subarray(start, end));
+    port.postMessage({ type: 'done', id, output, crc, input }, [output.buffer, input.buffer]);
+  } catch (error) {
+    port.postMessage({ type: 'failed', id, reason: String(error) });
+  }
+};
+port.postMessage({ type: 'ready' });

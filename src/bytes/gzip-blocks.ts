@@ -1,0 +1,111 @@
+/**
+ * A gzip member out of blocks (RFC 1952): the input is cut anew into blocks of one size, each is compressed on its own
+ * wherever that is done, and the parts are put together in their order. What cuts a block is its place in the input only.
+ */
+import { crc32Combine } from './crc32.ts';
+import { blockSize, dictionarySize } from './deflate.ts';
+
+/** One block of input: `buffer[start, end)`, after up to 32 KiB before `start` that it may refer back to. */
+export interface Block {
+  buffer: Uint8Array<ArrayBuffer>;
+  start: number;
+  end: number;
+  /** The last block of the stream. */
+  final: boolean;
+}
+
+/** What became of a block: DEFLATE blocks that end on a byte boundary, and the sum over its input. */
+export interface CompressedBlock {
+  output: Uint8Array;
+  crc: number;
+  /** The block's buffer, or another of its size, which may be filled anew. */
+  buffer: Uint8Array<ArrayBuffer>;
+}
+
+/** Compresses blocks, some of them at the same time. */
+export interface BlockCompressor {
+  /** Blocks that may be under way at once, 1 or more. May change from call to call. */
+  capacity(): number;
+  /** The compressor owns the block's buffer until it gives one back. */
+  compress(block: Block): Promise<CompressedBlock>;
+  /** No more blocks will come; what is still under way is of no use to anyone. */
+  close(): void;
+}
+
+/** No flags, no time, no word on the effort, an unknown system. */
+export const gzipHeader: Uint8Array = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255);
+
+/** The chunks as one gzip member. */
+export async function* gzipBlocks(
+  chunks: AsyncIterable<Uint8Array>,
+  compressor: BlockCompressor,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
+  const pending: { length: number; result: Promise<CompressedBlock> }[] = [];
+  const spare: Uint8Array<ArrayBuffer>[] = [];
+  let buffer = new Uint8Array(dictionarySize + blockSize);
+  let start = 0;
+  let end = 0;
+  let crc = 0;
+  let size = 0;
+
+  const send = (final: boolean): void => {
+    const result = compressor.compress({ buffer, start, end, final });
+    // Whoever awaits it sees the failure; until then it must not count as unhandled.
+    result.catch(() => {});
+    pending.push({ length: end - start, result });
+  };
+  const receive = async (): Promise<Uint8Array> => {
+    const { length, result } = pending.shift()!;
+    const block = await unlessAborted(result, signal);
+    crc = crc32Combine(crc, block.crc, length);
+    size += length;
+    spare.push(block.buffer);
+    return block.output;
+  };
+
+  try {
+    yield gzipHeader.slice();
+    for await (const chunk of chunks) {
+      for (let at = 0; at < chunk.length; ) {
+        // A full block waits for the next byte: the last one is marked as such.
+        if (end - start === blockSize) {
+          const next = spare.pop() ?? new Uint8Array(dictionarySize + blockSize);
+          next.set(buffer.subarray(end - dictionarySize, end));
+          send(false);
+          buffer = next;
+          start = dictionarySize;
+          end = dictionarySize;
+          while (pending.length >= compressor.capacity()) yield await receive();
+        }
+        const taken = Math.min(chunk.length - at, start + blockSize - end);
+        buffer.set(chunk.subarray(at, at + taken), end);
+        end += taken;
+        at += taken;
+      }
+    }
+    send(true);
+    while (pending.length > 0) yield await receive();
+    const trailer = new DataView(new ArrayBuffer(8));
+    trailer.setUint32(0, crc, true);
+    trailer.setUint32(4, size % 2 ** 32, true);
+    yield new Uint8Array(trailer.buffer);
+  } finally {
+    compressor.close();
+  }
+}
+
+async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return result;
+  signal.throwIfAborted();
+  let onAbort = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([result, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
