@@ -113,7 +113,8 @@ async function setXattrs(tree: DiskTree, disk: Disk, options: FinishOptions): Pr
   const passedOver = new Set<string>();
   const take = ({ path, node }: Place): void => {
     const { xattrs } = (node.children ? node.isChanged && node.header : node.left?.header) || {};
-    if (!xattrs || (node.left && done.has(node.left)) || (isMadeLate(node) && !options.devices)) return;
+    if (!xattrs || (node.left && done.has(node.left)) || (isMadeLate(node) && node.kind !== 'fifo' && !options.devices))
+      return;
     if (node.left) done.add(node.left);
     const names = Object.keys(xattrs).filter((name) => {
       const isTaken = options.xattrs && isPortable(name) && (options.owners || name.startsWith('user.'));
