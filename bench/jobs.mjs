@@ -2,13 +2,13 @@
 // Prints { seconds, bytes?, note?, peak } as JSON. FOLDER holds tree/ (files), tree.tar, layer.tar.gz (the layer of the image in
 // layout/) and big/ (a 1 GiB image).
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { blobStore, copy, createLayer, exportDirectory, Image, Layout, saveTarball } from 'stowage';
-import { directory, writeFile } from 'stowage/node';
+import { directory, extract, writeFile } from 'stowage/node';
 import { NodeStorage } from 'stowage/storage/node';
 
 const [job, folder] = process.argv.slice(2);
@@ -89,6 +89,17 @@ const jobs = {
     await done;
   },
   'list-nanotar': async () => (await import('nanotar')).parseTarGzip(await readFile(tarGz), { metaOnly: true }),
+  'extract-stowage': async () => {
+    await extract(await Image.from(await Layout.open(new NodeStorage(join(folder, 'layout'))), 'tree'), out);
+  },
+  'extract-node-tar': async () => {
+    await mkdir(out);
+    await (await import('tar')).extract({ file: tarGz, cwd: out, preserveOwner: true });
+  },
+  'extract-modern-tar': async () => {
+    await mkdir(out);
+    await pipeline(createReadStream(tarGz), createGunzip(), (await import('modern-tar/fs')).unpackTar(out));
+  },
   'memory-2GiB': async () => {
     const size = 2 * 1024 * MiB;
     const block = (await readFile(tar)).subarray(0, 64 * MiB);

@@ -49,6 +49,17 @@ await table('List that layer (limit: node:zlib gunzip of the same blob)', 'gunzi
   ['tar-stream', () => job('list-tar-stream')],
   ['nanotar (all in memory)', () => job('list-nanotar')],
 ]);
+await table('Extract that image to a directory', 'extract-stowage', [
+  ['stowage, extract()', () => job('extract-stowage')],
+  ['GNU tar, xzf', () => intoEmpty((directory) => `tar -C ${directory} -xzf ${blob}`)],
+  [
+    'umoci unpack',
+    () => intoEmpty((directory) => `umoci unpack --image ${join(folder, 'layout')}:tree ${directory}/bundle`),
+  ],
+  ['bsdtar', () => intoEmpty((directory) => `bsdtar -C ${directory} -xpzf ${blob}`)],
+  ['node-tar', () => job('extract-node-tar')],
+  ['modern-tar', () => job('extract-modern-tar')],
+]);
 await table('An image of 1 GiB, already compressed', undefined, [
   ['append a layer, set a label', () => job('append-1GiB')],
   ['copy it to another layout', () => job('copy-1GiB')],
@@ -155,6 +166,16 @@ async function umoci(): Promise<Result | undefined> {
       ),
     }
   );
+}
+
+/** A command that fills a directory, whose making and removal are not measured. */
+async function intoEmpty(command: (directory: string) => string): Promise<Result | undefined> {
+  const directory = join(folder, 'extracted');
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory);
+  const result = await shell(command(directory));
+  await rm(directory, { recursive: true, force: true });
+  return result;
 }
 
 async function job(name: string): Promise<Result> {
