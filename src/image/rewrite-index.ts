@@ -23,7 +23,7 @@ interface RewriteOptions {
 }
 
 /** What becomes of a manifest: another descriptor, the same, or `undefined` where it is left out. */
-export type MapManifest = (descriptor: Descriptor) => Promise<Descriptor | undefined>;
+type MapManifest = (descriptor: Descriptor) => Promise<Descriptor | undefined>;
 
 /** One rewriting of one root. It holds the new documents, and the images that they are of. */
 export class IndexRewriter {

@@ -6,10 +6,12 @@ import {
   blobStore,
   createLayer,
   diffLayer,
+  exportDirectory,
   filterFiles,
   type History,
   Image,
   type Layer,
+  Layout,
   MemoryStorage,
   mapLayer,
   mediaTypes,
@@ -52,6 +54,23 @@ describe('what does not touch a layer does not read it', () => {
         changed.layers.map(({ descriptor }) => descriptor.digest),
       );
     }
+  });
+
+  test('a label writes two small blobs where the image is, and the open image unchanged writes none', async () => {
+    const storage = new MemoryStorage();
+    await exportDirectory(imageOf(await plainLayer([{ path: 'a', body: 'x'.repeat(100_000) }])), storage, { tag: 'x' });
+    const image = await Image.from(await Layout.open(storage), 'x');
+    const written = async (changed: Image): Promise<unknown[]> => {
+      const digests = new Set<unknown>();
+      await exportDirectory(changed, storage, {
+        tag: 'x',
+        onProgress: ({ phase, descriptor }) => phase === 'write' && digests.add(descriptor?.digest),
+      });
+      return [...digests];
+    };
+    const labelled = image.label('k', 'v');
+    expect(await written(image)).toEqual([]);
+    expect(await written(labelled)).toEqual([labelled.manifest.config.digest, labelled.descriptor.digest]);
   });
 
   test('mapping the top layer reads no other', async () => {
