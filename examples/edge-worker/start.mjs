@@ -1,5 +1,5 @@
 // Runs the worker on this machine, in the runtime that runs it at the edge:
-//   npm run build && node examples/edge-worker/start.mjs --upstream docker.io --port 8787
+//   npm run edge -- --upstream docker.io --port 8787
 //   skopeo inspect --tls-verify=false docker://127.0.0.1:8787/library/alpine:latest
 // Port 0 takes any that is free. `wrangler dev` does the same, on Node 22 and later.
 import { spawn } from 'node:child_process';
