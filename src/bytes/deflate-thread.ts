@@ -18,7 +18,21 @@ export interface DeflateThreadEvents {
 
 /** Starts a worker; `undefined` where there is none to be had. One that cannot load its script fails later. */
 export function startDeflateThread(events: DeflateThreadEvents): DeflateThread | undefined {
-  return startNodeThread(events) ?? startWebWorker(events);
+  // Not a literal where it is passed on: a bundler for browsers must not take it for a second copy of the script.
+  const script = new URL(workerScript, import.meta.url);
+  if (!mayRead(script)) return undefined;
+  return startNodeThread(script, events) ?? startWebWorker(events);
+}
+
+/** A worker that may not read its script, or finds none, fails by itself, but some runtimes print an error as well. */
+function mayRead(script: URL): boolean {
+  if (script.protocol !== 'file:') return true;
+  try {
+    nativeModule<{ accessSync?: (path: URL) => void }>('node:fs')?.accessSync?.(script);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 interface NodeWorker {
@@ -34,13 +48,11 @@ interface WorkerThreads {
 }
 
 /** Before web Workers, where a runtime has both: only these let a process end that does not wait for them. */
-function startNodeThread(events: DeflateThreadEvents): DeflateThread | undefined {
+function startNodeThread(script: URL, events: DeflateThreadEvents): DeflateThread | undefined {
   const threads = nativeModule<WorkerThreads>('node:worker_threads');
   if (threads?.Worker === undefined) return undefined;
   try {
-    // Not a literal: a bundler for browsers must not take this for a second copy of the script.
-    const script = workerScript;
-    const worker = new threads.Worker(new URL(script, import.meta.url));
+    const worker = new threads.Worker(script);
     worker.on('message', (reply) => events.onMessage(reply as DeflateReply));
     worker.on('error', (error) => events.onFailure(error));
     worker.on('messageerror', (error) => events.onFailure(error));

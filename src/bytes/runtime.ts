@@ -9,7 +9,13 @@ interface ProcessLike {
 }
 
 /** Built-in modules that the core makes use of where they are at hand. */
-export type NativeModuleName = 'node:crypto' | 'node:os' | 'node:stream' | 'node:worker_threads' | 'node:zlib';
+export type NativeModuleName =
+  | 'node:crypto'
+  | 'node:fs'
+  | 'node:os'
+  | 'node:stream'
+  | 'node:worker_threads'
+  | 'node:zlib';
 
 /**
  * A built-in module of Node, or of a runtime that provides it too; `undefined` where there is none. `T` is the part of
