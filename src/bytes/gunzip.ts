@@ -5,6 +5,7 @@
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { atLeast, readChunks } from './byte-source.ts';
+import { letEventsIn } from './event-loop.ts';
 import { type GzipFault, gunzipPortably } from './gunzip-portable.ts';
 import { nativeModule } from './runtime.ts';
 
@@ -66,6 +67,9 @@ const ratioFrom = 1024 ** 3;
 /** Bytes that zlib fills before it hands them over. Its own default of 16 KiB takes twice the time; past 64 KiB nothing is gained. */
 const nativeChunkBytes = 131072;
 
+/** Output after which the native engine lets events in: a few milliseconds of work. */
+const turnBytes = 1024 ** 2;
+
 interface Zlib {
   createGunzip(options: Record<string, unknown>): NativeGunzip;
 }
@@ -96,7 +100,15 @@ async function* gunzipNatively(
   const feed = new Feed(stream, chunks);
   let failed: { error: unknown } | undefined;
   try {
-    for await (const chunk of stream) yield chunk;
+    let sinceTurn = 0;
+    for await (const chunk of stream) {
+      yield chunk;
+      sinceTurn += chunk.length;
+      if (sinceTurn < turnBytes) continue;
+      // Deno's zlib works on this thread and never waits: without a turn, no timer would come to abort it.
+      sinceTurn = 0;
+      await letEventsIn();
+    }
   } catch (error) {
     failed = { error };
   } finally {

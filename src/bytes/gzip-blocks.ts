@@ -4,6 +4,7 @@
  */
 import { crc32Combine } from './crc32.ts';
 import { blockSize, dictionarySize } from './deflate.ts';
+import { letEventsIn } from './event-loop.ts';
 
 /** One block of input: `buffer[start, end)`, after up to 32 KiB before `start` that it may refer back to. */
 export interface Block {
@@ -77,6 +78,8 @@ export async function* gzipBlocks(
           start = dictionarySize;
           end = dictionarySize;
           while (pending.length >= compressor.capacity()) yield await receive();
+          // Not every runtime's compressor waits for the event loop, where aborts come from.
+          await letEventsIn();
         }
         const taken = Math.min(chunk.length - at, start + blockSize - end);
         buffer.set(chunk.subarray(at, at + taken), end);

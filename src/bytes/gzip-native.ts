@@ -3,6 +3,7 @@ import { StowageError } from '../errors.ts';
 import { readChunks } from './byte-source.ts';
 import { crc32 } from './crc32.ts';
 import { dictionarySize } from './deflate.ts';
+import { letEventsIn } from './event-loop.ts';
 import { type BlockCompressor, gzipBlocks, gzipHeader } from './gzip-blocks.ts';
 import { nativeModule, parallelism } from './runtime.ts';
 
@@ -117,6 +118,8 @@ async function feed(
       batch = new Uint8Array(batchSize);
       filled = 0;
       await before;
+      // The stream may answer without a turn of the event loop, where aborts come from.
+      await letEventsIn();
     }
   }
   await written;

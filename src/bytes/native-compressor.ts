@@ -1,5 +1,6 @@
 /** Feeds a compressor of the runtime's own, and takes what it gives, with its faults and those of its source told apart. */
 import { readChunks } from './byte-source.ts';
+import { letEventsIn } from './event-loop.ts';
 
 /** What bytes go into on one side while they are read on the other. */
 export interface Compressor {
@@ -79,6 +80,8 @@ async function feed(chunks: AsyncIterable<Uint8Array>, compressor: Compressor): 
       batch = new Uint8Array(batchSize);
       filled = 0;
       await before;
+      // The compressor may answer without a turn of the event loop, where aborts come from.
+      await letEventsIn();
     }
   }
   await written;
