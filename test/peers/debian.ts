@@ -8,7 +8,7 @@ export type Peer = keyof typeof debianPackages;
 /** What a test may need: a peer, or to be root with the right to mount, which containers ask for. */
 export type Need = Peer | 'root';
 
-/** Each peer's Debian package. */
+/** Each peer's Debian package; browsers are peers too, since the tests run in them. */
 export const debianPackages = {
   skopeo: 'skopeo',
   umoci: 'umoci',
@@ -21,6 +21,10 @@ export const debianPackages = {
   gzip: 'gzip',
   pigz: 'pigz',
   setfattr: 'attr',
+  chromium: 'chromium',
+  'firefox-esr': 'firefox-esr',
+  WebKitWebDriver: 'webkit2gtk-driver',
+  Xvfb: 'xvfb',
   'docker-registry': 'docker-registry',
 } as const;
 

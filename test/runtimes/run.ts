@@ -5,10 +5,14 @@
 import { inContinuousIntegration } from '../peers/debian.ts';
 import { bun } from './bun.ts';
 import { bundleSuite, type Inside, portableTests } from './bundle.ts';
+import { chromium } from './chromium.ts';
 import { deno } from './deno.ts';
+import { firefox } from './firefox.ts';
 import type { SuiteEvent } from './harness.ts';
 import { node } from './node.ts';
 import type { Running, Runtime } from './runtime.ts';
+import { webkit } from './webkit.ts';
+import { workerd } from './workerd.ts';
 
 /** What a runtime made of the tests. */
 interface Outcome {
@@ -22,10 +26,10 @@ interface Outcome {
   seconds: number;
 }
 
-const runtimes: Runtime[] = [node(20), node(22), node(24), node(26), deno, bun];
+const runtimes: Runtime[] = [node(20), node(22), node(24), node(26), deno, bun, workerd, chromium, firefox, webkit];
 
 /** A hang must not eat the time of the others: the whole suite takes about a minute in the slowest. */
-const patience = 5 * 60_000;
+const patience = Number(process.env.PATIENCE ?? 5) * 60_000;
 
 /** As many as the smallest machine has cores. */
 const atOnce = 2;
@@ -76,7 +80,7 @@ async function outcomeOf(runtime: Runtime, program: string, bundle: string): Pro
   });
   const tell = (event: SuiteEvent): void => {
     if (event.event === 'done') done();
-    else last = `in ${event.file}: ${event.test}`;
+    else last = `${event.event === 'start' ? 'in' : 'after'} ${event.file}: ${event.test}`;
     if (event.event === 'end') count(outcome, event);
   };
   let running: Running | undefined;
