@@ -7,6 +7,7 @@ import { bareMediaType, isIndex, isManifest, mediaTypes } from '../oci/media-typ
 import { type Answer, broken } from './failure.ts';
 import { readObject } from './listing.ts';
 import type { Registry } from './registry.ts';
+import { retrying, Transient } from './retry.ts';
 import { repositoryScope } from './scope.ts';
 
 /** A manifest or an index as a registry holds it. */
@@ -68,18 +69,32 @@ export async function putDocument(
   signal?: AbortSignal,
 ): Promise<{ subject: string | null }> {
   const { mediaType, digest } = document.descriptor;
-  const { headers } = await registry.call({
-    method: 'PUT',
-    url: manifestUrl(registry, name, reference),
-    headers: { 'Content-Type': bareMediaType(mediaType) },
-    body: document.bytes,
-    scopes: [repositoryScope(name, 'push')],
-    // The specification has 201; some say 200 or 202.
-    accept: [201, 200, 202],
-    signal,
+  const url = manifestUrl(registry, name, reference);
+  return retrying(registry.retrying, signal, async () => {
+    try {
+      const { headers } = await registry.call({
+        method: 'PUT',
+        url,
+        headers: { 'Content-Type': bareMediaType(mediaType) },
+        body: document.bytes,
+        scopes: [repositoryScope(name, 'push')],
+        // The specification has 201; some say 200 or 202.
+        accept: [201, 200, 202],
+        signal,
+      });
+      checkStored(url, headers, digest);
+      return { subject: headers.get('oci-subject') };
+    } catch (error) {
+      // Altered on the way: what is in memory is right, and put again it mends a tag that was set to something else.
+      if (error instanceof StowageError && isAboutContent(error)) throw new Transient(error);
+      throw error;
+    }
   });
-  checkStored(manifestUrl(registry, name, reference), headers, digest);
-  return { subject: headers.get('oci-subject') };
+}
+
+function isAboutContent({ code, details }: StowageError): boolean {
+  if (code === 'REGISTRY_INVALID') return details.actual !== undefined;
+  return details.status === 400 && (details.registryCodes as string[]).some((said) => said === 'DIGEST_INVALID');
 }
 
 /** Refuses a registry's word that it stored something else. */
