@@ -207,8 +207,12 @@ export class Image {
     return this.#configure('Cmd', [...command], `CMD ${JSON.stringify(command)}`);
   }
 
-  /** Environment variables over those that are there: a name that is set already keeps its place and gets the new value. */
+  /**
+   * Environment variables over those that are there: a name that is set already keeps its place and gets the new value.
+   * None at all changes nothing.
+   */
   env(variables: Readonly<Record<string, string>>): Image {
+    if (Object.keys(variables).length === 0) return this;
     const said = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
     return this.#configure('Env', withVariables(this.#container.Env, variables), `ENV ${said.join(' ')}`);
   }
