@@ -1,0 +1,41 @@
+// A directory goes on top of a base image, for every platform that the base is for: archive in, archive out.
+//   bun examples/bun/build.ts dist base.tar app.tar.gz --env PORT=8080 -- /app/server --verbose
+// The base may be anything that podman, skopeo, buildah or docker saved, or that a program like this one wrote.
+import { rm } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { blobStore, formatPlatform, Image, loadTarballForPush, saveTarball } from 'stowage';
+import { directory, writeFile } from 'stowage/node';
+import { NodeStorage } from 'stowage/storage/node';
+
+const { positionals, values } = parseArgs({
+  args: Bun.argv.slice(2),
+  allowPositionals: true,
+  options: { env: { type: 'string', multiple: true, default: [] } },
+});
+const [folder, baseArchive, archive, ...program] = positionals;
+if (!folder || !baseArchive || !archive) {
+  console.error('Usage: build.ts FOLDER BASE-ARCHIVE ARCHIVE [--env NAME=VALUE]… [-- PROGRAM ARGUMENT…]');
+  process.exit(2);
+}
+
+// Layers, and a base of more than 100 MiB, lie here rather than in memory until the archive is written.
+const work = `${archive}.work`;
+const storage = new NodeStorage(work, { durable: false });
+try {
+  const base = await loadTarballForPush(Bun.file(baseArchive), { spill: storage });
+
+  // One layer serves all platforms, so it is packed once.
+  const store = blobStore(storage);
+  const layer = (await Image.scratch({ store }).copy(directory(folder), '/app')).layers[0]!;
+
+  const env = Object.fromEntries(values.env.map((variable) => variable.split(/=(.*)/s)));
+  const images = base.images.map(({ image }) => {
+    const withFiles = image.append(layer).workdir('/app').env(env);
+    return program.length > 0 ? withFiles.entrypoint(program) : withFiles;
+  });
+
+  await writeFile(archive, saveTarball(images, { tag: 'app:latest' }));
+  for (const { platform, descriptor } of images) console.log(formatPlatform(platform), descriptor.digest);
+} finally {
+  await rm(work, { recursive: true, force: true });
+}
