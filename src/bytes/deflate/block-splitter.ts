@@ -27,9 +27,8 @@ export class BlockSplitter {
   private readonly chunkDistances = new Int32Array(distanceSymbols);
   private at = 0;
   private position = 0;
-  /** What `measure` found. */
-  private chunkBits = 0;
-  private joinedBits = 0;
+  private readonly literalCost = new Cost();
+  private readonly distanceCost = new Cost();
 
   /** Begins with tokens `[0, count)` for the input from `from` on. */
   begin(input: Uint8Array, from: number, tokens: Int32Array, count: number): void {
@@ -45,57 +44,29 @@ export class BlockSplitter {
 
   /** Goes to the next block; `false` behind the last one. */
   next(): boolean {
-    const { literals, distances, chunkLiterals, chunkDistances } = this;
+    const { literals, distances, chunkLiterals, chunkDistances, literalCost, distanceCost } = this;
     this.first = this.last;
     this.start = this.end;
     if (this.first === this.count) return false;
-    literals.set(chunkLiterals);
-    distances.set(chunkDistances);
-    this.last = this.at;
-    this.end = this.position;
-    this.measure(chunkLiterals, literals);
-    let blockBits = this.chunkBits;
-    this.measure(chunkDistances, distances);
-    blockBits += this.chunkBits;
-    while (this.at < this.count) {
-      this.countChunk();
-      this.measure(chunkLiterals, literals);
-      let { chunkBits, joinedBits } = this;
-      this.measure(chunkDistances, distances);
-      chunkBits += this.chunkBits;
-      joinedBits += this.joinedBits;
-      if (blockBits + chunkBits + headerBits < joinedBits) break;
-      for (let symbol = 0; symbol < literalSymbols; symbol++) {
-        literals[symbol] = literals[symbol]! + chunkLiterals[symbol]!;
-      }
-      for (let symbol = 0; symbol < distanceSymbols; symbol++) {
-        distances[symbol] = distances[symbol]! + chunkDistances[symbol]!;
-      }
+    literals.fill(0);
+    distances.fill(0);
+    literalCost.reset();
+    distanceCost.reset();
+    let blockBits = 0;
+    for (;;) {
+      const chunkBits = literalCost.measure(chunkLiterals, literals) + distanceCost.measure(chunkDistances, distances);
+      const joinedBits = literalCost.joinedBits + distanceCost.joinedBits;
+      if (this.last > this.first && blockBits + chunkBits + headerBits < joinedBits) break;
+      literalCost.join(chunkLiterals, literals);
+      distanceCost.join(chunkDistances, distances);
       blockBits = joinedBits;
       this.last = this.at;
       this.end = this.position;
+      if (this.at === this.count) break;
+      this.countChunk();
     }
     literals[endOfBlock] = 1;
     return true;
-  }
-
-  /** Sets the bits, to 2^-16, that ideal codes need for the chunk's symbols alone, and for them and the block's together. */
-  private measure(chunk: Int32Array, block: Int32Array): void {
-    let chunkSum = 0;
-    let chunkWeighted = 0;
-    let joinedSum = 0;
-    let joinedWeighted = 0;
-    for (let symbol = 0; symbol < chunk.length; symbol++) {
-      const inChunk = chunk[symbol]!;
-      const inBoth = inChunk + block[symbol]!;
-      if (inBoth === 0) continue;
-      chunkSum += inChunk;
-      joinedSum += inBoth;
-      chunkWeighted += inChunk * logarithms[inChunk]!;
-      joinedWeighted += inBoth * logarithm(inBoth);
-    }
-    this.chunkBits = chunkSum * logarithm(chunkSum) - chunkWeighted;
-    this.joinedBits = joinedSum * logarithm(joinedSum) - joinedWeighted;
   }
 
   private countChunk(): void {
@@ -124,6 +95,48 @@ export class BlockSplitter {
     }
     this.at = index;
     this.position = position;
+  }
+}
+
+/** What ideal codes for one alphabet of a growing block would need, in bits to 2^-16. */
+class Cost {
+  /** For the block and the chunk that was measured last, in one. */
+  joinedBits = 0;
+  private sum = 0;
+  private weighted = 0;
+  private joinedSum = 0;
+  private joinedWeighted = 0;
+
+  reset(): void {
+    this.sum = 0;
+    this.weighted = 0;
+  }
+
+  /** The bits for the chunk by itself. */
+  measure(chunk: Int32Array, block: Int32Array): number {
+    let sum = 0;
+    let weighted = 0;
+    let added = 0;
+    for (let symbol = 0; symbol < chunk.length; symbol++) {
+      const inChunk = chunk[symbol]!;
+      if (inChunk === 0) continue;
+      const inBlock = block[symbol]!;
+      const inBoth = inBlock + inChunk;
+      sum += inChunk;
+      weighted += inChunk * logarithms[inChunk]!;
+      added += inBoth * logarithm(inBoth) - inBlock * logarithm(inBlock);
+    }
+    this.joinedSum = this.sum + sum;
+    this.joinedWeighted = this.weighted + added;
+    this.joinedBits = this.joinedSum * logarithm(this.joinedSum) - this.joinedWeighted;
+    return sum * logarithm(sum) - weighted;
+  }
+
+  /** Adds the chunk that was measured last to the block. */
+  join(chunk: Int32Array, block: Int32Array): void {
+    for (let symbol = 0; symbol < chunk.length; symbol++) block[symbol] = block[symbol]! + chunk[symbol]!;
+    this.sum = this.joinedSum;
+    this.weighted = this.joinedWeighted;
   }
 }
 

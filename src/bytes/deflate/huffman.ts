@@ -6,11 +6,14 @@ const maximumSymbols = 288;
 /** The longest code that any alphabet of DEFLATE may have, in bits. */
 const maximumLength = 15;
 
+/** More than any frequency, and what remains of it when it is a key. */
+const never = 0x7fffffff >> 9;
+
 /** Frequencies from here on are sorted by comparing. */
 const often = 128;
 
 const places = new Int32Array(often + 1);
-const keys = new Int32Array(maximumSymbols);
+const keys = new Int32Array(maximumSymbols + 1);
 const weights = new Int32Array(maximumSymbols);
 const parents = new Int32Array(maximumSymbols);
 const depths = new Int32Array(maximumSymbols);
@@ -128,22 +131,37 @@ function sortKeys(frequencies: Int32Array, count: number, used: number): void {
 
 /** Builds the tree over the sorted `keys` and sets `depths` of the leaves, in the same order: the two queues are the leaves and the nodes made. */
 function setDepths(leaves: number): void {
+  const nodes = leaves - 1;
+  // Behind the end of either queue stands what is never the lesser of two.
+  keys[leaves] = 0x7fffffff;
+  weights.fill(never, 0, nodes);
   let leaf = 0;
   let node = 0;
-  const nodes = leaves - 1;
+  let leafWeight = keys[0]! >> 9;
+  let nodeWeight = never;
   for (let made = 0; made < nodes; made++) {
     let weight = 0;
-    for (let child = 0; child < 2; child++) {
-      if (leaf < leaves && (node >= made || keys[leaf]! >> 9 <= weights[node]!)) {
-        weight += keys[leaf]! >> 9;
-        // A leaf's depth is the depth of its parent and one more: kept until the parents' depths are known.
-        depths[leaf++] = made;
-      } else {
-        weight += weights[node]!;
-        parents[node++] = made;
-      }
+    // A leaf's depth is the depth of its parent and one more: `depths` keeps the parent until those are known.
+    if (leafWeight <= nodeWeight) {
+      weight = leafWeight;
+      depths[leaf++] = made;
+      leafWeight = keys[leaf]! >> 9;
+    } else {
+      weight = nodeWeight;
+      parents[node++] = made;
+      nodeWeight = weights[node]!;
+    }
+    if (leafWeight <= nodeWeight) {
+      weight += leafWeight;
+      depths[leaf++] = made;
+      leafWeight = keys[leaf]! >> 9;
+    } else {
+      weight += nodeWeight;
+      parents[node++] = made;
+      nodeWeight = weights[node]!;
     }
     weights[made] = weight;
+    if (node === made) nodeWeight = weight;
   }
   parents[nodes - 1] = 0;
   for (let index = nodes - 2; index >= 0; index--) parents[index] = parents[parents[index]!]! + 1;
