@@ -1,6 +1,6 @@
 // One measured job in a process of its own, so that its peak memory is its own: node bench/jobs.mjs JOB FOLDER
 // Prints { seconds, bytes?, note?, peak } as JSON. FOLDER holds tree/ (files), tree.tar, layer.tar.gz (the layer of the image in
-// layout/) and big/ (a 1 GiB image).
+// layout/), big/ (a 1 GiB image) and half/ (one of 500 MB). The jobs that push and pull want a registry's HOST as a third argument.
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,9 +9,10 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { blobStore, copy, createLayer, exportDirectory, Image, Layout, saveTarball } from 'stowage';
 import { directory, extract, writeFile } from 'stowage/node';
+import { RemoteRepository } from 'stowage/registry';
 import { NodeStorage } from 'stowage/storage/node';
 
-const [job, folder] = process.argv.slice(2);
+const [job, folder, argument] = process.argv.slice(2);
 const tree = join(folder, 'tree');
 const tar = join(folder, 'tree.tar');
 const tarGz = join(folder, 'layer.tar.gz');
@@ -141,34 +142,49 @@ const jobs = {
     const layout = await Layout.open(new NodeStorage(join(folder, 'big')));
     await copy(layout, await Layout.create(new NodeStorage(out, { durable: false })), { references: ['big'] });
   },
+  'push-500MB': async () => {
+    const layout = await Layout.open(new NodeStorage(join(folder, 'half')));
+    await copy(layout, new RemoteRepository(`${argument}/push`), { references: ['half'] });
+  },
+  'pull-500MB': async () => {
+    const layout = await Layout.create(new NodeStorage(out, { durable: false }));
+    await copy(new RemoteRepository(`${argument}/pull`), layout, { references: ['half'] });
+  },
   'make-layout': async () => {
     const layer = await createLayer(directory(tree), { store: store(), gzip: { engine: 'native', level: 6 } });
     await exportDirectory(Image.scratch().append(layer), new NodeStorage(join(folder, 'layout')), { tag: 'tree' });
     await writeFile(tarGz, await layer.open());
   },
-  'make-1GiB': async () => {
-    const bytes = new Uint8Array(MiB);
-    const body = (async function* () {
-      let seed = 1;
-      for (let count = 0; count < 1024; count++) {
-        for (let at = 0; at < MiB; at += 4) {
-          seed ^= seed << 13;
-          seed ^= seed >>> 17;
-          seed ^= seed << 5;
-          bytes[at] = seed;
-          bytes[at + 1] = seed >>> 8;
-          bytes[at + 2] = seed >>> 16;
-        }
-        yield bytes.slice();
-      }
-    })();
-    const layer = await createLayer([{ path: 'blob', size: 1024 * MiB, body }], {
-      store: store(),
-      compression: 'none',
-    });
-    await exportDirectory(Image.scratch().append(layer), new NodeStorage(join(folder, 'big')), { tag: 'big' });
-  },
+  // What has been compressed already: skopeo would compress a plain layer on its way up.
+  'make-500MB': () => makeNoise('half', 4, 119, { compression: 'gzip', gzip: { engine: 'native', level: 1 } }),
+  'make-1GiB': () => makeNoise('big', 1, 1024, { compression: 'none' }),
 };
+
+/** A layout of one image: layers of so many MiB that do not compress. */
+async function makeNoise(name, layers, mebibytes, options) {
+  let seed = 1;
+  const noise = async function* () {
+    const bytes = new Uint8Array(MiB);
+    for (let count = 0; count < mebibytes; count++) {
+      for (let at = 0; at < MiB; at += 4) {
+        seed ^= seed << 13;
+        seed ^= seed >>> 17;
+        seed ^= seed << 5;
+        bytes[at] = seed;
+        bytes[at + 1] = seed >>> 8;
+        bytes[at + 2] = seed >>> 16;
+        bytes[at + 3] = seed >>> 24;
+      }
+      yield bytes.slice();
+    }
+  };
+  let image = Image.scratch();
+  for (let count = 0; count < layers; count++) {
+    const files = [{ path: `blob-${count}`, size: mebibytes * MiB, body: noise() }];
+    image = image.append(await createLayer(files, { store: store(), ...options }));
+  }
+  await exportDirectory(image, new NodeStorage(join(folder, name)), { tag: name });
+}
 
 async function collect(chunks) {
   const all = [];

@@ -3,7 +3,9 @@
  * a tree of real files copied from what is installed here. Absolute figures move with the machine; ratios hardly do.
  */
 import { spawn } from 'node:child_process';
-import { cp, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { once } from 'node:events';
+import { cp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -24,6 +26,7 @@ const tree = join(folder, 'tree');
 const tar = join(folder, 'tree.tar');
 const blob = join(folder, 'layer.tar.gz');
 const scratch = join(folder, 'scratch');
+const half = join(folder, 'half');
 
 await prepare();
 
@@ -65,6 +68,31 @@ await table('An image of 1 GiB, already compressed', undefined, [
   ['copy it to another layout', () => job('copy-1GiB')],
   ['save it as one .tar.gz', () => job('save-1GiB')],
 ]);
+const registry = await startRegistry();
+if (registry) {
+  await shell(`skopeo copy -q --dest-tls-verify=false oci:${half}:half docker://${registry.host}/pull:half`);
+  await table('Pull 500 MB from docker-registry into a layout (limit: skopeo)', 'skopeo', [
+    [
+      'skopeo',
+      () =>
+        shell(
+          `rm -rf ${scratch}; skopeo copy -q --src-tls-verify=false docker://${registry.host}/pull:half oci:${scratch}:half`,
+        ),
+    ],
+    ['stowage', () => job('pull-500MB', registry.host)],
+  ]);
+  registry.stop();
+  await table('Push 500 MB from a layout to an empty docker-registry (limit: skopeo)', 'skopeo', [
+    [
+      'skopeo',
+      () =>
+        onEmptyRegistry((host) =>
+          shell(`skopeo copy -q --dest-tls-verify=false oci:${half}:half docker://${host}/push:half`),
+        ),
+    ],
+    ['stowage', () => onEmptyRegistry((host) => job('push-500MB', host))],
+  ]);
+}
 await table(
   'Bounds',
   undefined,
@@ -129,6 +157,7 @@ async function prepare(): Promise<void> {
   }
   if (!(await exists(join(folder, 'layout/oci-layout')))) await job('make-layout');
   if (!(await exists(join(folder, 'big/oci-layout')))) await job('make-1GiB');
+  if (!(await exists(join(half, 'oci-layout')))) await job('make-500MB');
 }
 
 /** Copies files until `most` bytes are reached; links and devices stay behind, as the peers differ in how they take them. */
@@ -178,8 +207,40 @@ async function intoEmpty(command: (directory: string) => string): Promise<Result
   return result;
 }
 
-async function job(name: string): Promise<Result> {
-  const { code, output } = await run(process.execPath, [join(here, 'jobs.mjs'), name, folder]);
+/** A new docker-registry without content; `undefined` where the machine lacks it. */
+async function startRegistry(): Promise<{ host: string; stop(): void } | undefined> {
+  const root = join(folder, 'registry');
+  await rm(root, { recursive: true, force: true });
+  await mkdir(root, { recursive: true });
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const host = `127.0.0.1:${(probe.address() as AddressInfo).port}`;
+  probe.close();
+  await once(probe, 'close');
+  const config = `{ version: 0.1, log: { level: error, accesslog: { disabled: true } }, storage: { filesystem: { rootdirectory: ${root} } }, http: { addr: "${host}" } }`;
+  await writeFile(join(folder, 'registry.yml'), config);
+  const child = spawn('docker-registry', ['serve', join(folder, 'registry.yml')], { stdio: 'ignore' });
+  const failed = once(child, 'error').catch((error: unknown) => error);
+  for (let tries = 0; tries < 200; tries++) {
+    const answer = await fetch(`http://${host}/v2/`).catch(() => undefined);
+    await answer?.text();
+    if (answer?.ok) return { host, stop: () => child.kill() };
+    if (await Promise.race([failed, new Promise((resolve) => setTimeout(resolve, 50))])) return undefined;
+  }
+  throw new Error('docker-registry does not answer');
+}
+
+async function onEmptyRegistry<T>(task: (host: string) => Promise<T>): Promise<T | undefined> {
+  const registry = await startRegistry();
+  try {
+    return registry && (await task(registry.host));
+  } finally {
+    registry?.stop();
+  }
+}
+
+async function job(name: string, argument = ''): Promise<Result> {
+  const { code, output } = await run(process.execPath, [join(here, 'jobs.mjs'), name, folder, argument]);
   if (code !== 0) throw new Error(`job ${name} failed: ${output}`);
   return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Result;
 }
