@@ -3,6 +3,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import type { Context, PullContext } from './context.ts';
+import { jsonResponse } from './json-response.ts';
 import { refuse } from './protocol-error.ts';
 
 /** end-8a, end-8b. */
@@ -10,13 +11,13 @@ export async function listTags(context: PullContext, name: string): Promise<Resp
   const tags = await context.repository.tags(context.request.signal);
   if (!tags) throw refuse(404, 'NAME_UNKNOWN', 'There is no such repository.', { name });
   const { items, headers } = page(context, tags);
-  return Response.json({ name, tags: items }, { headers });
+  return jsonResponse({ name, tags: items }, headers);
 }
 
 /** `_catalog`, which Docker's protocol has and the specification leaves open. */
 export function listRepositories(context: Context, names: readonly string[]): Response {
   const { items, headers } = page(context, names);
-  return Response.json({ repositories: items }, { headers });
+  return jsonResponse({ repositories: items }, headers);
 }
 
 /** end-12a, end-12b. */

@@ -6,6 +6,7 @@ import { contentRepository, type KnownBlobs } from './content-repository.ts';
 import type { Context, PushContext } from './context.ts';
 import { addCorsHeaders, type Cors, preflightResponse } from './cors.ts';
 import { listReferrers, listRepositories, listTags } from './discovery.ts';
+import { jsonResponse } from './json-response.ts';
 import { errorResponse, protocolErrorFor, refuse } from './protocol-error.ts';
 import { getBlob, getManifest } from './pull.ts';
 import { deleteBlob, deleteUpload, getUpload, patchUpload, postUpload, putUpload } from './push-blobs.ts';
@@ -101,7 +102,7 @@ async function answer(server: Server, request: Request): Promise<Response> {
   const may = (access: Access): Promise<void> => authorize(options.authenticate, access, request);
   await may(accessTo(route, request.method));
   const context: Context = { request, url, limits, isPrivate: options.authenticate !== undefined };
-  if (route.endpoint === 'base') return Response.json({}, { headers: { 'Cache-Control': 'no-store' } });
+  if (route.endpoint === 'base') return jsonResponse({}, new Headers({ 'Cache-Control': 'no-store' }));
   if (route.endpoint === 'catalog') return listRepositories(context, await allNames(server));
   if (isReading(request.method) && route.endpoint !== 'uploads' && route.endpoint !== 'upload') {
     const repository = await repositoryOf(server, route.repository, request);
