@@ -219,8 +219,9 @@ async function startRegistry(): Promise<{ host: string; stop(): void } | undefin
   await once(probe, 'close');
   const config = `{ version: 0.1, log: { level: error, accesslog: { disabled: true } }, storage: { filesystem: { rootdirectory: ${root} } }, http: { addr: "${host}" } }`;
   await writeFile(join(folder, 'registry.yml'), config);
-  const child = spawn('docker-registry', ['serve', join(folder, 'registry.yml')], { stdio: 'ignore' });
-  const failed = once(child, 'error').catch((error: unknown) => error);
+  const command = `exec docker-registry serve ${join(folder, 'registry.yml')}`;
+  const child = spawn('sh', ['-c', command], { stdio: 'ignore' });
+  const failed = once(child, 'exit');
   for (let tries = 0; tries < 200; tries++) {
     const answer = await fetch(`http://${host}/v2/`).catch(() => undefined);
     await answer?.text();
