@@ -10,7 +10,7 @@ export { type ErrorCode, StowageError } from './errors.ts';
 export { type DiffOptions, diff, diffLayer, type FileChange, type ImageDiff } from './image/diff.ts';
 export { toDocker, toOci } from './image/formats.ts';
 export { type FromOptions, Image, type ImageChanges, type ScratchOptions } from './image/image.ts';
-export type { ImageContent } from './image/image-content.ts';
+export { type ImageContent, imageContent } from './image/image-content.ts';
 export type {
   FileStat,
   ImageFiles,

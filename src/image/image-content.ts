@@ -15,7 +15,15 @@ export interface ImageContent extends ContentSource {
   readonly root: Descriptor;
 }
 
-/** Throws `ARGUMENT_INVALID` for no images, or two for one platform. */
+/**
+ * An image, or the images of several platforms under one index, as what `copy` takes and archives hold: `root` is what a
+ * tag would name.
+ *
+ * @throws `ARGUMENT_INVALID` for no images, or two for one platform.
+ * @example
+ * const { root } = imageContent([amd64, arm64]);
+ * console.log(root.digest);
+ */
 export function imageContent(images: Image | readonly Image[]): ImageContent {
   const list = Array.isArray(images) ? (images as readonly Image[]) : [images as Image];
   const documents = new Map<Digest, Uint8Array>();
