@@ -4,7 +4,7 @@
 // It reads the directory and the base, and writes into the folder of the new archive, which must be there. Nothing else need be permitted.
 // The base may be anything that podman, skopeo, buildah or docker saved, or that a program like this one wrote.
 import { parseArgs } from 'node:util';
-import { blobStore, formatPlatform, Image, loadTarballForPush, saveTarball } from 'stowage';
+import { blobStore, Image, imageContent, loadTarballForPush, saveTarball } from 'stowage';
 import { directory, writeFile } from 'stowage/node';
 import { NodeStorage } from 'stowage/storage/node';
 
@@ -36,7 +36,7 @@ try {
   });
 
   await writeFile(archive, saveTarball(images, { tag: 'app:latest' }));
-  for (const { platform, descriptor } of images) console.log(formatPlatform(platform), descriptor.digest);
+  console.log(imageContent(images).root.digest);
 } finally {
   await Deno.remove(work, { recursive: true }).catch(() => {});
 }

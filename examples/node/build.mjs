@@ -3,7 +3,7 @@
 // The base may be anything that podman, skopeo, buildah or docker saved, or that a program like this one wrote.
 import { rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { blobStore, formatPlatform, Image, loadTarballForPush, saveTarball } from 'stowage';
+import { blobStore, Image, imageContent, loadTarballForPush, saveTarball } from 'stowage';
 import { directory, fromFile, writeFile } from 'stowage/node';
 import { NodeStorage } from 'stowage/storage/node';
 
@@ -34,7 +34,7 @@ try {
   });
 
   await writeFile(archive, saveTarball(images, { tag: 'app:latest' }));
-  for (const { platform, descriptor } of images) console.log(formatPlatform(platform), descriptor.digest);
+  console.log(imageContent(images).root.digest);
 } finally {
   await rm(work, { recursive: true, force: true });
 }

@@ -19,12 +19,11 @@ export default {
     if (request.method !== 'POST') return answer(405, { error: 'Send a POST request with JSON or a form.' });
     try {
       const images = await compose(await read(request), request.signal);
-      const digests = images.map((image) => `${formatPlatform(image.platform)}=${image.descriptor.digest}`);
       return new Response(saveTarball(images, { tag: 'app:latest', signal: request.signal }), {
         headers: {
           'content-type': 'application/gzip',
           'content-disposition': 'attachment; filename="app.tar.gz"',
-          'image-digests': digests.join(', '),
+          'image-digest': imageContent(images).root.digest,
         },
       });
     } catch (error) {
