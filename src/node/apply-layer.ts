@@ -50,7 +50,12 @@ export class LayerApplier {
     let written = 0;
     let turns = 0;
     try {
-      for await (const { header, offset, body } of layerEntries(layer, { limits, onWarning, signal })) {
+      for await (const { header, offset, body } of layerEntries(layer, {
+        limits,
+        onWarning,
+        signal,
+        diffId: layer.diffId,
+      })) {
         if (++this.#entries > limits.tarEntries) throw limitExceeded('tarEntries', limits, 'The layers, all entries');
         const change = readChange(header, offset, this.#what, limits);
         const place: EntryPlace = { layer: this.#what, entry: header.path, offset };

@@ -46,7 +46,7 @@ export interface ExtractOptions {
  * No layer leads out of the directory: symlinks in paths are followed within it, as if it were the root; hard links name files within it; `..`
  * is refused. Directories that no entry names are made with mode 0755, owner 0:0 and time 0.
  *
- * @throws `ARGUMENT_INVALID` where the directory is not empty; `NOT_FOUND` where its parent is missing; `PATH_INVALID`, `LINK_INVALID`,
+ * @throws `ARGUMENT_INVALID` where the directory is not empty; `DIGEST_MISMATCH` for a layer that is not what its descriptor or diff ID says; `NOT_FOUND` where its parent is missing; `PATH_INVALID`, `LINK_INVALID`,
  * `LINK_LOOP`, `LIMIT_EXCEEDED`, `TAR_INVALID` and what else reading a layer throws; `PATH_DUPLICATE` for names that the file
  * system takes for one (`README`, `readme`); `STORAGE_FAILED`; `RUNTIME_UNSUPPORTED` where `mknod` or `mkfifo` is missing.
  *

@@ -1,5 +1,4 @@
 /** Layers that try to reach out of the directory they are unpacked to: none touches anything outside. */
-import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -17,11 +16,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ErrorCode, StowageError } from '../../src/errors.ts';
 import { type ExtractOptions, extract } from '../../src/node/index.ts';
 import type { TarSource } from '../../src/tar/stream.ts';
+import { hasPeer } from '../peers/debian.ts';
+import { run } from '../peers/peers.ts';
 import { bytesOf, encode, entry, rawHeader } from '../tar/archives.ts';
 import { fifo, file, folder, hardlink, layerOf, symlink } from './layers.ts';
 
@@ -316,7 +316,7 @@ const attempts: Record<string, Attempt> = {
 
 describe('nothing outside the target is touched by', () => {
   test.each(Object.entries(attempts))('%s', async (_, { layers, gives, options }) => {
-    const before = listing(around, place);
+    const before = await listing(around, place);
     const stack = await Promise.all(layers().map(layerOf));
     const refusal = await extract(stack, target, options).then(
       () => undefined,
@@ -324,7 +324,7 @@ describe('nothing outside the target is touched by', () => {
     );
     const made = existsSync(target) ? contents(target) : undefined;
     rmSync(target, { recursive: true, force: true });
-    expect(listing(around, place)).toEqual(before);
+    expect(await listing(around, place)).toEqual(before);
     expect(readdirSync(place)).toEqual([]);
     if (typeof gives === 'string') {
       expect(refusal).toMatchObject({ name: 'StowageError', code: gives });
@@ -337,7 +337,7 @@ describe('nothing outside the target is touched by', () => {
   });
 
   test('a layer whose blob is not what its digest says, found out at its end', async () => {
-    const before = listing(around, place);
+    const before = await listing(around, place);
     const other = await layerOf([file('b')]);
     const open = async (): Promise<ReadableStream<Uint8Array>> => {
       const stream = await other.open();
@@ -353,12 +353,12 @@ describe('nothing outside the target is touched by', () => {
     };
     await expect(extract([{ ...other, open }], target)).rejects.toMatchObject({ code: 'DIGEST_MISMATCH' });
     expect(readdirSync(place)).toEqual([]);
-    expect(listing(around, place)).toEqual(before);
+    expect(await listing(around, place)).toEqual(before);
   });
 });
 
 /** All that is there but for what the target's directory holds: names, types, modes, times, owners, contents. */
-function listing(directory: string, except: string): string[] {
+async function listing(directory: string, except: string): Promise<string[]> {
   const lines: string[] = [];
   const visit = (path: string): void => {
     const found = lstatSync(path, { bigint: true });
@@ -368,8 +368,8 @@ function listing(directory: string, except: string): string[] {
     if (found.isDirectory()) for (const name of readdirSync(path).sort()) visit(join(path, name));
   };
   visit(directory);
-  if (process.platform === 'linux' && existsSync('/usr/bin/getfattr')) {
-    lines.push(execFileSync('getfattr', ['-R', '-h', '-d', '-m', '-', '--absolute-names', outside]).toString());
+  if (hasPeer('setfattr')) {
+    lines.push((await run('getfattr', ['-R', '-h', '-d', '-m', '-', '--absolute-names', outside])).stdout);
   }
   return lines;
 }
