@@ -28,9 +28,9 @@ export type Transform = (image: Image, platform: Platform) => Image | Promise<Im
 export interface RewriteOptions {
   /**
    * Where rewritten manifests, configs and added layers are kept, and under which key. The key stands for the transform: change it
-   * when that changes, and let the repository's name be part of it where not all clients may see all repositories. Default: memory,
-   * for as long as this source lives. Where requests meet different instances, they must share a storage: a client asks for a
-   * manifest first and for what it names later.
+   * when that changes, and let the repository's name be part of it where not all clients may see all repositories. A client asks for
+   * a manifest first and for what it names later, so where requests meet different instances, these must share a storage. Default:
+   * memory, for as long as the transform lives, and shared by all sources that are given the same function.
    */
   cache?: { storage: Storage; key: string };
   /** Whether clients are sent on to where upstream redirects them for a blob, rather than served through here. Default false. */
@@ -47,16 +47,15 @@ export interface RewriteOptions {
  *
  * @throws what `upstream` and `transform` throw.
  * @example
- * const handler = serve((repository) =>
- *   rewrite(new RemoteRepository(`registry.example.com/${repository}`), (image) => image.label('com.example.seen', 'yes')),
- * );
+ * const transform = (image) => image.label('com.example.seen', 'yes');
+ * const handler = serve((repository) => rewrite(new RemoteRepository(`registry.example.com/${repository}`), transform));
  */
 export function rewrite(upstream: ServedSource, transform: Transform, options: RewriteOptions = {}): ServedSource {
   const { redirect = false, concurrency = 4 } = options;
   const limits = resolveLimits(options.limits);
   const cache = options.cache
     ? within(options.cache.storage, `rewrites/${digestOf(options.cache.key).slice(-64)}`)
-    : new MemoryStorage();
+    : memoryOf(transform);
   const blobs = blobStore(cache);
 
   const readRecord = async (path: string): Promise<Descriptor | undefined> => {
@@ -139,6 +138,15 @@ export function rewrite(upstream: ServedSource, transform: Transform, options: R
   if (fetchBlob) source.fetchBlob = (digest, request) => fetchBlob.call(upstream, digest, { ...request, redirect });
   if (tags) source.tags = (request) => tags.call(upstream, request);
   return source;
+}
+
+/** So that a source made anew for each request knows what the one before it made. */
+const memories = new WeakMap<Transform, MemoryStorage>();
+
+function memoryOf(transform: Transform): MemoryStorage {
+  const memory = memories.get(transform) ?? new MemoryStorage();
+  memories.set(transform, memory);
+  return memory;
 }
 
 function digestPath(digest: Digest): string {

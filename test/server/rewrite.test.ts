@@ -14,6 +14,7 @@ import {
   StowageError,
   serializeIndex,
 } from '../../src/index.ts';
+import { RemoteRepository } from '../../src/registry/index.ts';
 import {
   type Handler,
   type RewriteOptions,
@@ -41,6 +42,7 @@ beforeEach(async () => {
   await put('single', amd64);
   await put('multi', [amd64, arm64]);
   reads = [];
+  addNote = (image, platform) => noteAdded(image, platform);
   upstream = {
     resolve: (reference) => layout.resolve(reference),
     has: (descriptor) => layout.has(descriptor),
@@ -60,7 +62,10 @@ async function put(tag: string, images: Image | Image[]): Promise<Descriptor> {
   return content.root;
 }
 
-const addNote: Transform = async (image, platform) =>
+/** What each test starts from: a function of its own, since sources of the same function share their memory. */
+let addNote: Transform;
+
+const noteAdded: Transform = async (image, platform) =>
   (await image.addLayer([{ path: 'etc/note', body: `seen on ${platform.architecture}` }])).label('seen', 'yes');
 
 function through(transform: Transform, options?: RewriteOptions): Client {
@@ -295,5 +300,35 @@ describe('rewrite', () => {
     const client = clientOf(serve(() => source, { onError: (error) => told.push(error) }));
     expect((await client('GET', '/v2/app/manifests/single')).status).toBe(500);
     expect([told, await filesIn(storage)]).toEqual([[failure], []]);
+  });
+
+  test('stands before a registry: ranges pass through, redirects where they may, and refusals', async () => {
+    const registry = serve(() => upstream);
+    let away = false;
+    const fetched: string[] = [];
+    const remote = new RemoteRepository('127.0.0.1:1/app', {
+      retries: 0,
+      fetch: async (url, init) => {
+        const request = new Request(url, { ...init, redirect: 'follow' });
+        fetched.push(`${request.method} ${new URL(url).pathname} ${request.headers.get('range')}`);
+        if (away && url.includes('/blobs/'))
+          return new Response(null, { status: 307, headers: { Location: '/cdn/x' } });
+        return registry(request);
+      },
+    });
+    const digest = amd64.layers[0]?.descriptor.digest ?? '';
+    const path = `/v2/app/blobs/${digest}`;
+    const client = clientOf(serve(() => rewrite(remote, addNote)));
+    expect((await pull(client, 'single')).digest).toBe((await addNote(amd64, amd64.platform)).descriptor.digest);
+    const part = await client('GET', path, { headers: { Range: 'bytes=0-3' } });
+    expect([part.status, (await part.arrayBuffer()).byteLength]).toEqual([206, 4]);
+    expect(fetched.at(-1)).toBe(`GET ${path} bytes=0-3`);
+    expect((await client('GET', path, { headers: { Range: 'bytes=999999-' } })).status).toBe(416);
+    expect((await client('GET', `/v2/app/blobs/${digestOf('none')}`)).status).toBe(404);
+    away = true;
+    const redirecting = clientOf(serve(() => rewrite(remote, addNote, { redirect: true })));
+    const sent = await redirecting('GET', path);
+    expect([sent.status, sent.headers.get('location')]).toEqual([307, 'http://127.0.0.1:1/cdn/x']);
+    expect((await client('GET', path)).status).toBe(404);
   });
 });
