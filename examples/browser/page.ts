@@ -48,6 +48,7 @@ element('recipe', HTMLFormElement).addEventListener('submit', (event) => {
     const image = await askWorker({ ask: 'compose', recipe: recipe() });
     showImage(image);
     element('image', HTMLElement).hidden = false;
+    element('nothing', HTMLElement).hidden = true;
     isCurrent = true;
     element('result-heading', HTMLElement).focus();
     return 'Composed. Save it, or change something and compose again.';

@@ -8,17 +8,17 @@ export function showImage({ digest, images }: Summary): void {
   const total = [...blobs.values()].reduce((sum, size) => sum + size, 0);
   element('size', HTMLElement).textContent =
     `${formatBytes(total)} in ${blobs.size} layer${blobs.size === 1 ? '' : 's'}`;
-  element('platforms', HTMLElement).replaceChildren(...images.map(showPlatform));
+  element('platforms', HTMLElement).replaceChildren(...images.map((image) => showPlatform(image, images.length > 1)));
 }
 
-function showPlatform({ platform, digest, layers }: Summary['images'][number]): HTMLElement {
+function showPlatform({ platform, digest, layers }: Summary['images'][number], isOneOfSeveral: boolean): HTMLElement {
   const shown = create('div', '', 'platform');
   const code = create('code', digest);
   code.title = digest;
   const size = layers.reduce((sum, layer) => sum + layer.size, 0);
   const list = create('ol', '', 'layers');
   list.append(...layers.map((layer) => showLayer(layer, size)));
-  shown.append(create('h3', `${platform}, ${formatBytes(size)}`), code, list);
+  shown.append(create('h3', `${platform}, ${formatBytes(size)}`), ...(isOneOfSeveral ? [code] : []), list);
   return shown;
 }
 
