@@ -55,6 +55,10 @@ export type ErrorCode =
   | 'LIMIT_EXCEEDED'
   /** The platform beneath a storage adapter failed; `cause` holds its error. */
   | 'STORAGE_FAILED'
+  /** The storage that the platform gives is used up; `needed` and `left` say how far, in bytes. */
+  | 'QUOTA_EXCEEDED'
+  /** The user or the platform did not give the right to a storage, or took it back. */
+  | 'PERMISSION_DENIED'
   /** A registry, or its token server, wants credentials, refuses those it got, or may not be given any. */
   | 'UNAUTHORIZED'
   /** A registry refused (`status`, `registryCodes`), or could not be reached; those tries that are safe were made. */

@@ -1,0 +1,125 @@
+/** The page and the Worker in which OpfsStorage is tested: runs the suite, and does what a user's tabs would do. */
+
+import { blobStore } from '../../src/content/blob-store.ts';
+import { StowageError } from '../../src/errors.ts';
+import { createLayer } from '../../src/layer/create-layer.ts';
+import { Layout } from '../../src/layout/layout.ts';
+import { OpfsStorage } from '../../src/storage/opfs.ts';
+import { runSuite, type SuiteEvent } from '../runtimes/harness.ts';
+import './opfs-suite.ts';
+
+/** What the driver calls by name, in a window; a Worker does one of them and tells what came out. */
+const actions = {
+  async suite(): Promise<SuiteEvent[]> {
+    const events: SuiteEvent[] = [];
+    await runSuite((event) => events.push(event));
+    return events;
+  },
+
+  suiteInWorker: (): Promise<SuiteEvent[]> => inWorker('suite'),
+
+  /** Tags `total` images, each of its own, in a layout that other tabs write to as well. */
+  async tagMany(prefix: string, total: number): Promise<number> {
+    const root = await navigator.storage.getDirectory();
+    const layout = await Layout.create(
+      new OpfsStorage(await root.getDirectoryHandle('shared-layout', { create: true })),
+    );
+    const encoder = new TextEncoder();
+    for (let number = 0; number < total; number++) {
+      const blob = await layout.write(encoder.encode(`{"image":"${prefix}-${number}"}`));
+      await layout.tag({ ...blob, mediaType: 'application/vnd.example.root' }, `${prefix}-${number}`);
+    }
+    return total;
+  },
+
+  async countTags(): Promise<number> {
+    const root = await navigator.storage.getDirectory();
+    const layout = await Layout.open(new OpfsStorage(await root.getDirectoryHandle('shared-layout')));
+    return new Set((await layout.tags()).map(({ name }) => name)).size;
+  },
+
+  /** Starts a file and leaves it, to be closed half-way. */
+  async leaveUnfinished(): Promise<string[]> {
+    const storage = new OpfsStorage();
+    const file = await storage.create();
+    await file.write(new Uint8Array(3_000_000));
+    return names('.stowage');
+  },
+
+  /** What lies in the root after a new storage was used. */
+  async afterReopening(): Promise<string[]> {
+    const storage = new OpfsStorage();
+    await storage.create().then((file) => file.abort());
+    return names();
+  },
+
+  /** Writes until there is no room, and tells what was thrown and what stays. */
+  async fill(): Promise<unknown> {
+    const storage = new OpfsStorage();
+    const file = await storage.create();
+    const chunk = crypto.getRandomValues(new Uint8Array(65_536));
+    try {
+      for (let written = 0; written < 64 * 1024 * 1024; written += chunk.length) await file.write(chunk);
+      await file.commit('large');
+      return 'no failure';
+    } catch (error) {
+      const { code, message, details } = error as StowageError;
+      const left = await names();
+      await file.abort();
+      const again = await file.write(chunk).catch((thrown: StowageError) => thrown.code);
+      return { ours: error instanceof StowageError, code, message, details, names: left, again };
+    }
+  },
+
+  async refused(): Promise<unknown> {
+    return new OpfsStorage().stat('a').then(
+      () => 'no failure',
+      (error: StowageError) => ({ code: error.code, message: error.message }),
+    );
+  },
+
+  /** Builds a layer of `size` random-looking bytes from a generated stream, and reads it back. */
+  async buildLayer(size: number): Promise<unknown> {
+    const root = await navigator.storage.getDirectory();
+    const store = blobStore(new OpfsStorage(await root.getDirectoryHandle('large', { create: true })));
+    async function* body(): AsyncGenerator<Uint8Array> {
+      const chunk = new Uint8Array(65_536);
+      for (let offset = 0; offset < size; offset += chunk.length) {
+        if (offset % (64 * chunk.length) === 0) crypto.getRandomValues(chunk);
+        yield chunk.subarray(0, Math.min(chunk.length, size - offset));
+      }
+    }
+    const layer = await createLayer([{ path: 'large.bin', size, body: body() }], { store, compression: 'none' });
+    let read = 0;
+    const reader = (await store.read(layer.descriptor)).getReader();
+    for (let next = await reader.read(); !next.done; next = await reader.read()) read += next.value.length;
+    await root.removeEntry('large', { recursive: true });
+    return { size: layer.descriptor.size, read };
+  },
+};
+
+async function names(folder?: string): Promise<string[]> {
+  let directory = await navigator.storage.getDirectory();
+  if (folder !== undefined) directory = await directory.getDirectoryHandle(folder);
+  const found: string[] = [];
+  for await (const name of directory.keys()) found.push(name);
+  return found.sort();
+}
+
+function inWorker<T>(action: keyof typeof actions): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(import.meta.url, { type: 'module' });
+    worker.onerror = (event) => reject(new Error(event.message));
+    worker.onmessage = ({ data }) => {
+      worker.terminate();
+      resolve(data);
+    };
+    worker.postMessage(action);
+  });
+}
+
+if (typeof document === 'undefined') {
+  addEventListener('message', async ({ data }) => {
+    postMessage(await (actions[data as keyof typeof actions] as () => Promise<unknown>)());
+  });
+} else Object.assign(globalThis, { opfs: actions });

@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import type { Page } from 'puppeteer-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { OpfsStorage } from '../../src/storage/opfs.ts';
+import { peerTest } from '../peers/peers.ts';
+import type { SuiteEvent } from '../runtimes/harness.ts';
+import { call, type PageServer, servePage, withBrowser } from './browsers.ts';
+
+let server: PageServer;
+
+beforeAll(async () => {
+  server = await servePage(join(import.meta.dirname, 'opfs-page.ts'));
+});
+afterAll(() => server.close());
+
+async function open(browser: { newPage(): Promise<Page> }): Promise<Page> {
+  const page = await browser.newPage();
+  await page.goto(server.url);
+  return page;
+}
+
+function expectAllPassed(events: SuiteEvent[]): void {
+  const ended = events.filter((event) => event.event === 'end');
+  expect(ended.flatMap(({ test: name, failure }) => (failure === undefined ? [] : [`${name}: ${failure}`]))).toEqual(
+    [],
+  );
+  expect(ended.length).toBeGreaterThan(50);
+}
+
+test('OPFS missing, as in Node, is RUNTIME_UNSUPPORTED for whatever is asked', async () => {
+  const storage = new OpfsStorage();
+  for (const ask of [
+    () => storage.stat('a'),
+    () => storage.read('a'),
+    () => storage.create(),
+    () => storage.delete('a'),
+    () => storage.exclusive('a', async () => {}),
+    () => storage.list('')[Symbol.asyncIterator]().next(),
+  ]) {
+    await expect(ask()).rejects.toMatchObject({ code: 'RUNTIME_UNSUPPORTED' });
+  }
+});
+
+describe('OpfsStorage in Chromium', () => {
+  peerTest(['chromium'], 'keeps the storage contract in a window', () =>
+    withBrowser('chromium', async (browser) => expectAllPassed(await call(await open(browser), 'suite'))),
+  );
+
+  peerTest(['chromium'], 'keeps the storage contract in a Worker, by synchronous handles too', () =>
+    withBrowser('chromium', async (browser) => expectAllPassed(await call(await open(browser), 'suiteInWorker'))),
+  );
+
+  peerTest(
+    ['chromium'],
+    'two tabs that tag 500 images each in one layout lose none',
+    () =>
+      withBrowser('chromium', async (browser) => {
+        const [left, right] = [await open(browser), await open(browser)];
+        await Promise.all([call(left, 'tagMany', 'left', 500), call(right, 'tagMany', 'right', 500)]);
+        expect(await call(left, 'countTags')).toBe(1000);
+      }),
+    300_000,
+  );
+
+  peerTest(['chromium'], 'what a tab closed half-way left is gone when the next one opens', () =>
+    withBrowser('chromium', async (browser) => {
+      const [closed, open2] = [await open(browser), await open(browser)];
+      expect((await call<string[]>(closed, 'leaveUnfinished')).length).toBeGreaterThan(0);
+      // While the tab lives, its file does too.
+      expect(await call(open2, 'afterReopening')).toEqual(['.stowage']);
+      await closed.close();
+      await open2.reload();
+      expect(await call(open2, 'afterReopening')).toEqual([]);
+    }),
+  );
+
+  peerTest(['chromium'], 'quota used up is QUOTA_EXCEEDED with what is needed and left, and nothing stays', () =>
+    withBrowser('chromium', async (browser) => {
+      const page = await open(browser);
+      const session = await page.createCDPSession();
+      const origin = new URL(server.url).origin;
+      await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 8 * 1024 * 1024 });
+      const told = await call<Record<string, unknown>>(page, 'fill');
+      expect(told).toMatchObject({ ours: true, code: 'QUOTA_EXCEEDED', names: [], again: 'ARGUMENT_INVALID' });
+      expect((told.details as { needed: number }).needed).toBeGreaterThanOrEqual(7 * 1024 * 1024);
+      expect(told.message).toMatch(/needs at least \d+ bytes/);
+    }),
+  );
+});
+
+describe('OpfsStorage in Firefox', () => {
+  peerTest(
+    ['firefox-esr'],
+    'keeps the storage contract in a window and in a Worker',
+    () =>
+      withBrowser('firefox-esr', async (browser) => {
+        const page = await open(browser);
+        expectAllPassed(await call(page, 'suite'));
+        expectAllPassed(await call(page, 'suiteInWorker'));
+      }),
+    300_000,
+  );
+
+  peerTest(['firefox-esr'], 'a private window, which has no such files, is PERMISSION_DENIED', () =>
+    withBrowser(
+      'firefox-esr',
+      async (browser) => {
+        expect(await call(await open(browser), 'refused')).toMatchObject({ code: 'PERMISSION_DENIED' });
+      },
+      { extraPrefsFirefox: { 'browser.privatebrowsing.autostart': true } },
+    ),
+  );
+});
