@@ -31,7 +31,8 @@ try {
   const env = Object.fromEntries(values.env.map((variable) => variable.split(/=(.*)/s)));
   const images = base.images.map(({ image }) => {
     const withFiles = image.append(layer).workdir('/app').env(env);
-    return program.length > 0 ? withFiles.entrypoint(program) : withFiles;
+    // The base's arguments are for the base's program.
+    return program.length > 0 ? withFiles.entrypoint(program).cmd([]) : withFiles;
   });
 
   await writeFile(archive, saveTarball(images, { tag: 'app:latest' }));

@@ -6,8 +6,8 @@
 // A form has the JSON in its part `image`, an archive to build upon in `base`, and the content of a file under its path.
 import {
   createLayer,
-  formatPlatform,
   Image,
+  imageContent,
   loadTarballForPush,
   parsePlatforms,
   StowageError,
@@ -55,7 +55,8 @@ async function compose({ base, platforms = 'linux/amd64', files = [], workdir, e
     let composed = files.length > 0 ? image.append(layer) : image;
     if (workdir) composed = composed.workdir(workdir);
     if (env) composed = composed.env(env);
-    return entrypoint ? composed.entrypoint(entrypoint) : composed;
+    // The base's arguments are for the base's program.
+    return entrypoint ? composed.entrypoint(entrypoint).cmd([]) : composed;
   });
 }
 

@@ -210,9 +210,12 @@ async function look(page: Page, step: string): Promise<void> {
   mkdirSync(screenshots, { recursive: true });
   for (const scheme of ['light', 'dark']) {
     await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
-    for (const width of [1280, 360]) {
-      await page.setViewport({ width, height: 800 });
-      await page.screenshot({ path: join(screenshots, `${step}-${scheme}-${width}.png`), fullPage: true });
+    for (const [width, height] of [
+      [1280, 1100],
+      [360, 1900],
+    ] as const) {
+      await page.setViewport({ width, height });
+      await page.screenshot({ path: join(screenshots, `${step}-${scheme}-${width}.png`) });
     }
   }
   await page.setViewport({ width: 1280, height: 800 });
