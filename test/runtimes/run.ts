@@ -2,9 +2,11 @@
  * Runs the portable tests in one runtime after the other and prints what each made of them: `tsx test/runtimes/run.ts`
  * for all, with names for some. A runtime that is missing is skipped by name, or fails the run where CI=true.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { inContinuousIntegration } from '../peers/debian.ts';
 import { bun } from './bun.ts';
-import { bundleSuite, type Inside, portableTests } from './bundle.ts';
+import { bundleSuite, cache, type Inside, portableTests } from './bundle.ts';
 import { chromium } from './chromium.ts';
 import { deno } from './deno.ts';
 import { firefox } from './firefox.ts';
@@ -78,7 +80,9 @@ async function outcomeOf(runtime: Runtime, program: string, bundle: string): Pro
   const finished = new Promise<undefined>((resolve) => {
     done = () => resolve(undefined);
   });
+  const events: SuiteEvent[] = [];
   const tell = (event: SuiteEvent): void => {
+    events.push(event);
     if (event.event === 'done') done();
     else last = `${event.event === 'start' ? 'in' : 'after'} ${event.file}: ${event.test}`;
     if (event.event === 'end') count(outcome, event);
@@ -102,6 +106,8 @@ async function outcomeOf(runtime: Runtime, program: string, bundle: string): Pro
   }
   if (outcome.passed === 0 && outcome.failed.length === 0) outcome.failed.push('it ran no test');
   outcome.seconds = (Date.now() - began) / 1000;
+  // For whoever asks what took so long.
+  writeFileSync(join(cache, `${runtime.name}.json`), JSON.stringify(events, undefined, 1));
   return outcome;
 }
 
