@@ -1,4 +1,5 @@
 /** The browser example in Chromium: what is dropped and typed on the page becomes an archive that skopeo takes and runc runs. */
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, launch, type Page } from 'puppeteer-core';
@@ -106,6 +107,66 @@ describe('the browser example', () => {
     expect(problems).toEqual([]);
   });
 
+  peerTest(
+    ['chromium', 'skopeo'],
+    'keeps large layers of a multi-platform base on disk, shows how far it is, and cleans up after a closed tab',
+    async () => {
+      const { page, problems, downloads } = await openPage();
+      const base = await Promise.all(
+        ['linux/amd64', 'linux/arm64'].map((platform) =>
+          Image.scratch({ platform }).addLayer([{ path: 'etc/platform', body: platform }]),
+        ),
+      );
+      const archive = join(temporaryDirectory(), 'base.tar.gz');
+      await writeFile(archive, saveTarball(base, { tag: 'base:1' }));
+      await drop(page, '#base', [archive]);
+      await settled(page, 'Read base.tar.gz.');
+      expect(await text(page, '#base-summary')).toContain('linux/amd64, linux/arm64');
+      const large = join(temporaryDirectory(), 'large');
+      writeFileSync(large, randomBytes(8 * 1024 * 1024));
+      await drop(page, '#files', [large]);
+      await settled(page, 'Added large.');
+
+      await watchProgress(page);
+      await page.click('button[type=submit]');
+      await page.waitForFunction(() => (document.querySelector('progress')?.value ?? 0) > 0.3);
+      await look(page, '8-progress');
+      await settled(page, 'Composed.');
+      expect(await page.$$eval('.platform', (platforms) => platforms.length)).toBe(2);
+      await look(page, '9-platforms');
+      const digest = await text(page, '#digest');
+      await page.click('#save');
+      await settled(page, 'Saved');
+      const shares = await watchedProgress(page);
+      expect(shares.length).toBeGreaterThan(8);
+      expect(Math.max(...shares)).toBe(1);
+      const saved = join(downloads, await downloaded(downloads));
+      const { stdout } = await run('skopeo', ['inspect', '--raw', `oci-archive:${saved}:app:latest`]);
+      expect(`sha256:${createHash('sha256').update(stdout).digest('hex')}`).toBe(digest);
+
+      const sessions = await sessionFolders(page);
+      expect(sessions).toHaveLength(1);
+      const another = await page.browserContext().newPage();
+      await another.goto(page.url());
+      await another.waitForFunction(async () => {
+        let count = 0;
+        for await (const _ of (await navigator.storage.getDirectory()).keys()) count++;
+        return count === 2;
+      });
+      await page.close();
+      await another.reload();
+      await another.waitForFunction(
+        async (gone: string) => {
+          for await (const name of (await navigator.storage.getDirectory()).keys()) if (name === gone) return false;
+          return true;
+        },
+        {},
+        sessions[0] as string,
+      );
+      expect(problems).toEqual([]);
+    },
+  );
+
   peerTest(['chromium'], 'fits a narrow screen, and names every control', async () => {
     const { page } = await openPage();
     for (const width of [360, 700, 1400]) {
@@ -195,6 +256,27 @@ async function settled(page: Page, beginning: string): Promise<void> {
 
 function text(page: Page, selector: string): Promise<string> {
   return page.$eval(selector, (found) => found.textContent ?? '');
+}
+
+/** From here on the page remembers what its progress bar has shown. */
+async function watchProgress(page: Page): Promise<void> {
+  await page.$eval('progress', (bar) => {
+    const shares: number[] = [];
+    Object.assign(bar, { shares });
+    new MutationObserver(() => shares.push(bar.value)).observe(bar, { attributes: true });
+  });
+}
+
+function watchedProgress(page: Page): Promise<number[]> {
+  return page.$eval('progress', (bar) => (bar as HTMLProgressElement & { shares: number[] }).shares);
+}
+
+function sessionFolders(page: Page): Promise<string[]> {
+  return page.evaluate(async () => {
+    const names: string[] = [];
+    for await (const name of (await navigator.storage.getDirectory()).keys()) names.push(name);
+    return names;
+  });
 }
 
 async function downloaded(directory: string): Promise<string> {
