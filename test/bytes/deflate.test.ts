@@ -204,6 +204,11 @@ describe('the look for input that is not worth compressing', () => {
     expect(judge(words(stretchSize, 1))).toBe(false);
     expect(judge(noise(stretchSize, 1).map((byte) => byte & 127))).toBe(false);
     expect(judge(repeated(noise(1500, 1), stretchSize))).toBe(false);
+    // Records whose first field alone would look like noise.
+    const random = noise(stretchSize, 1);
+    for (const size of [2, 4, 8, 12, 16, 32, 64]) {
+      expect(judge(random.map((byte, at) => (at % size === 0 ? byte : 1))), `records of ${size} bytes`).toBe(false);
+    }
     expect(judge(new Uint8Array(stretchSize))).toBe(false);
   });
 });

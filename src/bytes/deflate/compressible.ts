@@ -25,20 +25,21 @@ const probeMultiplier = 0x9e3779b1 | 0;
  */
 export function isIncompressible(bytes: Uint8Array, view: DataView, from: number, to: number): boolean {
   const size = to - from;
-  const step = size >> 10;
-  if (step < 4) return false;
+  if (size < 4 * samples) return false;
+  // Odd, so that records of 8 or 16 bytes do not show the same field every time.
+  const step = ((size >> 10) - 1) | 1;
   counts.fill(0);
   count(bytes, from, step);
   if (unevenness(samples) > evenAtFirst) return false;
   for (let quarter = 1; quarter < 4; quarter++) count(bytes, from + ((step * quarter) >> 2), step);
   if (unevenness(samples * 4) > evenAtLast) return false;
 
-  // Positions 16 apart are taken up, and now and then 16 in a row are looked up: a repeat of 19 bytes there meets one.
+  // Positions 8 apart are taken up, and now and then 8 in a row are looked up: a repeat of 11 bytes there meets one.
   probes.fill(-1);
   let found = 0;
-  for (let at = from; at < to - 19; at += 16) {
-    if (((at - from) & 255) === 0) {
-      for (let near = at; near < at + 16; near++) {
+  for (let at = from; at < to - 11; at += 8) {
+    if (((at - from) & 127) === 0) {
+      for (let near = at; near < at + 8; near++) {
         const word = view.getInt32(near, true);
         const earlier = probes[Math.imul(word, probeMultiplier) >>> (32 - probeBits)]!;
         if (earlier >= 0 && view.getInt32(earlier, true) === word) found++;
