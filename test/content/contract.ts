@@ -1,5 +1,6 @@
 /** What every content store promises, as tests: run over each of them, in whatever runtime it lives. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readBytes } from '../../src/bytes/byte-source.ts';
 import { digestOf } from '../../src/bytes/hash.ts';
 import type { BlobStore, ContentStore } from '../../src/content/content.ts';
 import { StowageError } from '../../src/errors.ts';
@@ -361,7 +362,7 @@ export function bytes(content: string): Uint8Array {
 }
 
 export async function all(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  return readBytes(stream);
 }
 
 export async function text(stream: ReadableStream<Uint8Array>): Promise<string> {

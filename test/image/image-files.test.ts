@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readBytes } from '../../src/bytes/byte-source.ts';
 import { compileGlob } from '../../src/image/glob.ts';
 import { LayerStack } from '../../src/image/layer-stack.ts';
 import { blobStore, createLayer, Image, type ImageFiles, type Layer, MemoryStorage } from '../../src/index.ts';
@@ -337,7 +338,7 @@ async function content(files: ImageFiles, path: string): Promise<string> {
 }
 
 async function bytesOf(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+  return readBytes(stream);
 }
 
 async function paths(found: AsyncIterable<{ path: string }>): Promise<string[]> {

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { readBytes } from '../../src/bytes/byte-source.ts';
 import {
   createLayer,
   exportDirectory,
@@ -109,7 +110,7 @@ describe('an archive in zstd', () => {
 
 async function save(options: SaveTarballOptions): Promise<Uint8Array> {
   const stream = saveTarball(image, { tag: 'demo:1.0', ...options });
-  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+  return readBytes(stream);
 }
 
 /** Only what `docker save` writes: `manifest.json`, and what that names. */

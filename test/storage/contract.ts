@@ -1,5 +1,6 @@
 /** What every storage adapter promises, as tests: run over each of them, in whatever runtime it lives. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readBytes } from '../../src/bytes/byte-source.ts';
 import { StowageError } from '../../src/errors.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 
@@ -72,6 +73,24 @@ export function storageContract(
       expect(await failure(() => file.commit('x'))).toBe('ARGUMENT_INVALID');
       await file.abort();
       expect(await paths(storage)).toEqual([]);
+    });
+
+    test('a file whose path was named in advance goes there, large or small, and nowhere else', async () => {
+      for (const size of [10, 6_000_000]) {
+        const path = `known/${size}`;
+        const file = await storage.create({ path });
+        await file.write(pattern(size));
+        expect(await storage.stat(path)).toBe(undefined);
+        await file.commit(path);
+        expect(await storage.stat(path)).toEqual({ size });
+        const other = await storage.create({ path: 'here' });
+        await other.write(pattern(size));
+        expect(await failure(() => other.commit('there'))).toBe('ARGUMENT_INVALID');
+        const aborted = await storage.create({ path: 'here' });
+        await aborted.write(pattern(size));
+        await aborted.abort();
+      }
+      expect(await paths(storage)).toEqual(['known/10', 'known/6000000']);
     });
 
     test('a file may be empty', async () => {
@@ -445,7 +464,7 @@ export function same(left: Uint8Array, right: Uint8Array): boolean {
 }
 
 async function all(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  return readBytes(stream);
 }
 
 function bytes(content: string): Uint8Array {

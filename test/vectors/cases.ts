@@ -3,7 +3,7 @@
  * given, and what looks random comes from a generator with a fixed seed.
  */
 
-import { readChunks } from '../../src/bytes/byte-source.ts';
+import { readBytes, readChunks } from '../../src/bytes/byte-source.ts';
 import { createHasher, digestOf } from '../../src/bytes/hash.ts';
 import type { BlobStore } from '../../src/content/content.ts';
 import { Image } from '../../src/image/image.ts';
@@ -102,7 +102,7 @@ export async function imageDigests(): Promise<Record<string, string>> {
 }
 
 async function digestOfStream(stream: ReadableStream<Uint8Array>): Promise<string> {
-  return digestOf(new Uint8Array(await new Response(stream).arrayBuffer()));
+  return digestOf(await readBytes(stream));
 }
 
 /** Every entry type, long and strange names, large owners, times before 1970, attributes; a thousand entries in all. */
