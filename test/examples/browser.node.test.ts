@@ -16,9 +16,11 @@ const script = '#!/bin/sh\necho "$GREETING from $0"\n';
 
 let served: Promise<ServedExample> | undefined;
 let launched: Promise<Browser> | undefined;
+let profile: string | undefined;
 
 afterAll(async () => {
   await (await launched)?.close();
+  if (profile !== undefined) rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   await (await served)?.close();
 });
 
@@ -208,8 +210,7 @@ async function openPage(): Promise<{ page: Page; problems: string[]; downloads: 
 
 function launchChromium(): Promise<Browser> {
   mkdirSync(join(root, '.cache'), { recursive: true });
-  const profile = mkdtempSync(join(root, '.cache/chromium-'));
-  afterAll(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }));
+  profile = mkdtempSync(join(root, '.cache/chromium-'));
   return launch({
     executablePath: findPeer('chromium'),
     userDataDir: profile,
