@@ -66,7 +66,7 @@ export class DeflateEncoder {
           primed = true;
         }
         const count = finder.search(view, at, stop, 0, effort);
-        this.write(input, at, stop, count, last);
+        this.write(input, at, stop, count, effort.chunk, last);
       }
       aligned = stored;
       at = stop;
@@ -79,9 +79,9 @@ export class DeflateEncoder {
   }
 
   /** Writes the tokens as blocks, each as long as its symbols stay alike. */
-  private write(input: Uint8Array, from: number, to: number, count: number, final: boolean): void {
+  private write(input: Uint8Array, from: number, to: number, count: number, chunk: number, final: boolean): void {
     const { splitter, writer } = this;
-    splitter.begin(input, from, this.finder.tokens, count);
+    splitter.begin(input, from, this.finder.tokens, count, chunk);
     while (splitter.next()) writer.compressed(input, this.finder.tokens, splitter, final && splitter.end === to);
   }
 }
@@ -98,13 +98,13 @@ export function checkLevel(level: number): void {
 
 const efforts: readonly (Effort | undefined)[] = [
   undefined,
-  { chain: 1, nice: 16, lazy: 6, good: 8, skip: 5, stride: 4 },
-  { chain: 2, nice: 32, lazy: 8, good: 8, skip: 5, stride: 3 },
-  { chain: 2, nice: 16, lazy: 12, good: 8, skip: 6, stride: 3 },
-  { chain: 3, nice: 16, lazy: 12, good: 8, skip: 6, stride: 2 },
-  { chain: 8, nice: 64, lazy: 24, good: 8, skip: 7, stride: 2 },
-  { chain: 8, nice: 32, lazy: 16, good: 8, skip: 7, stride: 1 },
-  { chain: 16, nice: 128, lazy: 32, good: 8, skip: 7, stride: 1 },
-  { chain: 64, nice: 128, lazy: 64, good: 16, skip: 9, stride: 1 },
-  { chain: 1024, nice: 258, lazy: 258, good: 32, skip: 12, stride: 1 },
+  { chain: 1, nice: 16, lazy: 6, good: 8, skip: 5, stride: 4, chunk: 4096 },
+  { chain: 2, nice: 32, lazy: 8, good: 8, skip: 5, stride: 3, chunk: 4096 },
+  { chain: 2, nice: 16, lazy: 12, good: 8, skip: 6, stride: 3, chunk: 4096 },
+  { chain: 4, nice: 32, lazy: 6, good: 8, skip: 6, stride: 2, chunk: 4096 },
+  { chain: 4, nice: 32, lazy: 12, good: 8, skip: 6, stride: 2, chunk: 2048 },
+  { chain: 6, nice: 64, lazy: 16, good: 8, skip: 7, stride: 2, chunk: 2048 },
+  { chain: 8, nice: 32, lazy: 16, good: 8, skip: 7, stride: 1, chunk: 2048 },
+  { chain: 24, nice: 64, lazy: 32, good: 8, skip: 7, stride: 1, chunk: 2048 },
+  { chain: 256, nice: 258, lazy: 258, good: 32, skip: 12, stride: 1, chunk: 1024 },
 ];

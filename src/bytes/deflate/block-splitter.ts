@@ -2,9 +2,6 @@
 import { lengthShift, runShift } from './match-finder.ts';
 import { distanceSlots, distanceSymbols, endOfBlock, lengthSlots, literalSymbols } from './symbols.ts';
 
-/** Symbols that stay together, and are counted together. */
-const chunkSymbols = 2048;
-
 /** What the codes of one block more are reckoned to cost, in bits. */
 const headerBits = 640;
 
@@ -22,6 +19,7 @@ export class BlockSplitter {
   private input: Uint8Array = new Uint8Array(0);
   private tokens: Int32Array = new Int32Array(0);
   private count = 0;
+  private chunkSymbols = 0;
   /** The chunk that was counted last; it ends at token `at`, byte `position`. */
   private readonly chunkLiterals = new Int32Array(literalSymbols);
   private readonly chunkDistances = new Int32Array(distanceSymbols);
@@ -30,11 +28,15 @@ export class BlockSplitter {
   private readonly literalCost = new Cost();
   private readonly distanceCost = new Cost();
 
-  /** Begins with tokens `[0, count)` for the input from `from` on. */
-  begin(input: Uint8Array, from: number, tokens: Int32Array, count: number): void {
+  /**
+   * Begins with tokens `[0, count)` for the input from `from` on. So many symbols as `chunkSymbols`, 7,000 at most, stay
+   * together and are counted together.
+   */
+  begin(input: Uint8Array, from: number, tokens: Int32Array, count: number, chunkSymbols: number): void {
     this.input = input;
     this.tokens = tokens;
     this.count = count;
+    this.chunkSymbols = chunkSymbols;
     this.last = 0;
     this.end = from;
     this.at = 0;
@@ -75,7 +77,7 @@ export class BlockSplitter {
     chunkDistances.fill(0);
     let position = this.position;
     let index = this.at;
-    let left = chunkSymbols;
+    let left = this.chunkSymbols;
     while (index < count && left > 0) {
       const token = tokens[index++]!;
       const run = token >>> runShift;
@@ -140,10 +142,10 @@ class Cost {
   }
 }
 
-const tableBits = 12;
+const tableBits = 13;
 
 /**
- * Base 2 logarithms below 2^12, in multiples of 2^-16. Made with operations that IEEE 754 defines to the last bit:
+ * Base 2 logarithms below 2^13, in multiples of 2^-16. Made with operations that IEEE 754 defines to the last bit:
  * `Math.log2` may differ from engine to engine, and block boundaries with it.
  */
 const logarithms = new Float64Array(1 << tableBits);

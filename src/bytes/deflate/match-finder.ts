@@ -23,6 +23,8 @@ export interface Effort {
   skip: number;
   /** Of the strings within a match, one in so many is taken up for later matches. */
   stride: number;
+  /** Symbols that the search for block boundaries takes as one. */
+  chunk: number;
 }
 
 const hashBits = 15;
