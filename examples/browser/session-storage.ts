@@ -10,9 +10,11 @@ export async function openSessionStorage(): Promise<{ storage: Storage; kind: 'd
     await holdUntilClosed(name);
     await removeAbandoned(root);
     const folder = await root.getDirectoryHandle(name, { create: true });
-    return { storage: new OpfsStorage(folder), kind: 'disk' };
+    const storage = new OpfsStorage(folder);
+    await (await storage.create()).abort();
+    return { storage, kind: 'disk' };
   } catch {
-    // A private window, or a browser without it.
+    // A private window, or a browser that has none or cannot write there.
     return { storage: new MemoryStorage(), kind: 'memory' };
   }
 }

@@ -100,7 +100,8 @@ describe('the browser example', () => {
     await pressOn(page, 'button[type=submit]');
     await settled(page, 'Composed.');
     expect(await page.$eval('#result-heading', (heading) => heading === document.activeElement)).toBe(true);
-    const image = Image.scratch().append(await createLayer([{ path: 'app/motd', body: 'hello\n' }]));
+    const layer = await createLayer([{ path: 'app/motd', body: 'hello\n' }], { mtime: 0 });
+    const image = Image.scratch({ created: 0 }).append(layer);
     expect(await text(page, '#digest')).toBe(image.env({ A: 'b' }).descriptor.digest);
 
     await drop(page, '#base', [file]);

@@ -110,7 +110,9 @@ interface Result {
 /** Runs one of the programs, and says what it printed and the digest of what it wrote. */
 async function built(name: string, command: string, args: string[], base = 'base.tar'): Promise<Result> {
   const archive = `out/${name}.tar.gz`;
-  const { stdout } = await run(command, [...args, 'app', base, archive, ...options], { cwd: project });
+  // Some could read the time that it sets, and others not.
+  const env = { SOURCE_DATE_EPOCH: '' };
+  const { stdout } = await run(command, [...args, 'app', base, archive, ...options], { cwd: project, env });
   return { digest: stdout.trim(), archive: sha256(readFileSync(join(project, archive))) };
 }
 
