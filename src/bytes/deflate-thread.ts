@@ -19,9 +19,18 @@ export interface DeflateThreadEvents {
 /** Starts a worker; `undefined` where there is none to be had. One that cannot load its script fails later. */
 export function startDeflateThread(events: DeflateThreadEvents): DeflateThread | undefined {
   // Not a literal where it is passed on: a bundler for browsers must not take it for a second copy of the script.
-  const script = new URL(workerScript, import.meta.url);
-  if (!mayRead(script)) return undefined;
+  const script = besideThisModule(workerScript);
+  if (script === undefined || !mayRead(script)) return undefined;
   return startNodeThread(script, events) ?? startWebWorker(events);
+}
+
+/** Where modules have no address, as in a Worker of the edge, there is no script to start either. */
+function besideThisModule(name: string): URL | undefined {
+  try {
+    return new URL(name, import.meta.url);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A worker that may not read its script, or finds none, fails by itself, but some runtimes print an error as well. */
