@@ -242,6 +242,8 @@ class Model {
       if (path.slice(at) === '.wh..wh..opq') this.removeBelow(parent);
       else this.remove(join(parent, path.slice(at + 4)));
     }
+    // What whiteouts hide may still be linked to; what entries of this layer replace may not.
+    const hidden = new Map([...before].filter(([path]) => !this.files.has(path)));
     let offset = 0;
     for (const entry of entries) {
       const path = entry.path.replace(/\/$/, '');
@@ -259,7 +261,7 @@ class Model {
         const type = entry.path.endsWith('/') ? 'directory' : 'type' in entry ? entry.type! : 'file';
         const target = 'linkTarget' in entry ? entry.linkTarget! : '';
         if (type === 'hardlink') {
-          const named = this.target(target, this.files) ?? this.target(target, before);
+          const named = this.target(target, this.files) ?? this.target(target, hidden);
           if (named === undefined || named.type === 'directory') throw new Error('link');
           this.remove(full);
           this.files.set(full, named);
