@@ -16,6 +16,8 @@ export default defineConfig({
         'oci/index': 'src/oci/index.ts',
         'server/index': 'src/server/index.ts',
         'storage/node': 'src/storage/node.ts',
+        'storage/opfs': 'src/storage/opfs.ts',
+        'storage/r2': 'src/storage/r2.ts',
         'registry/index': 'src/registry/index.ts',
         'node/index': 'src/node/index.ts',
       },

@@ -75,7 +75,7 @@ async function writeBlob(
   }
   const hasher = createHasher(algorithm);
   let size = 0;
-  const file = await storage.create();
+  const file = await storage.create({ path: expected.digest && blobPath(expected.digest) });
   try {
     for await (const chunk of readChunks(body, { signal })) {
       size += chunk.length;

@@ -5,7 +5,7 @@ import { inTurn, type Turns } from './in-turn.ts';
 import { checkStoragePath, quotePath } from './path.ts';
 import { pendingFile } from './pending.ts';
 import { resolveByteRange } from './range.ts';
-import type { ByteRange, PendingFile, Storage } from './storage.ts';
+import type { ByteRange, CreateOptions, PendingFile, Storage } from './storage.ts';
 
 /**
  * Files in memory, for as long as the object lives. It grows with what is written: for what may not fit, take a storage on disk.
@@ -38,17 +38,20 @@ export class MemoryStorage implements Storage {
     return toStream(copies(file.blocks, start, end));
   }
 
-  async create(): Promise<PendingFile> {
+  async create(options: CreateOptions = {}): Promise<PendingFile> {
     let collected = new Collector();
-    return pendingFile({
-      write: async (chunk) => collected.push(chunk),
-      commit: async (path) => {
-        this.#files.set(path, collected.finish());
+    return pendingFile(
+      {
+        write: async (chunk) => collected.push(chunk),
+        commit: async (path) => {
+          this.#files.set(path, collected.finish());
+        },
+        discard: async () => {
+          collected = new Collector();
+        },
       },
-      discard: async () => {
-        collected = new Collector();
-      },
-    });
+      options.path,
+    );
   }
 
   async *list(prefix: string): AsyncIterable<string> {

@@ -9,10 +9,11 @@ import { StowageError } from '../errors.ts';
 import { inTurn, type Turns } from './in-turn.ts';
 import { diskFailed, errorCode, FileWriter, handleChunks, isMissing, readFlags, syncDirectory } from './node-file.ts';
 import { acquireLock, sweep, temporaryName } from './node-lock.ts';
-import { checkStoragePath, quotePath, storagePathFault } from './path.ts';
+import { quotePath, storagePathFault } from './path.ts';
 import { pendingFile } from './pending.ts';
 import { resolveByteRange } from './range.ts';
-import type { ByteRange, PendingFile, Storage } from './storage.ts';
+import type { ByteRange, CreateOptions, PendingFile, Storage } from './storage.ts';
+import { checkFilePath, isInWorkFolder, workFolder } from './work-folder.ts';
 
 /** How a `NodeStorage` writes. */
 export interface NodeStorageOptions {
@@ -60,7 +61,7 @@ export class NodeStorage implements Storage {
   }
 
   async stat(path: string): Promise<{ size: number } | undefined> {
-    this.#check(path);
+    checkFilePath(path);
     try {
       const found = await stat(await this.#locate(path));
       return found.isFile() ? { size: found.size } : undefined;
@@ -71,7 +72,7 @@ export class NodeStorage implements Storage {
   }
 
   async read(path: string, range?: ByteRange): Promise<ReadableStream<Uint8Array>> {
-    this.#check(path);
+    checkFilePath(path);
     try {
       const handle = await open(await this.#locate(path), readFlags);
       try {
@@ -90,7 +91,7 @@ export class NodeStorage implements Storage {
     }
   }
 
-  async create(): Promise<PendingFile> {
+  async create(options: CreateOptions = {}): Promise<PendingFile> {
     this.#active++;
     let writer: FileWriter;
     try {
@@ -99,23 +100,26 @@ export class NodeStorage implements Storage {
       await this.#leave();
       throw diskFailed('creating a file in', this.root, error);
     }
-    return pendingFile({
-      write: (chunk) => writer.write(chunk),
-      commit: async (path) => {
-        this.#check(path);
-        try {
-          await writer.finish({ durable: this.#durable });
-          await this.#place(writer.path, path);
-        } catch (error) {
-          throw diskFailed('committing', path, error);
-        }
-        await this.#leave();
+    return pendingFile(
+      {
+        write: (chunk) => writer.write(chunk),
+        commit: async (path) => {
+          checkFilePath(path);
+          try {
+            await writer.finish({ durable: this.#durable });
+            await this.#place(writer.path, path);
+          } catch (error) {
+            throw diskFailed('committing', path, error);
+          }
+          await this.#leave();
+        },
+        discard: async () => {
+          await writer.discard();
+          await this.#leave();
+        },
       },
-      discard: async () => {
-        await writer.discard();
-        await this.#leave();
-      },
-    });
+      options.path,
+    );
   }
 
   async *list(prefix: string): AsyncIterable<string> {
@@ -126,7 +130,7 @@ export class NodeStorage implements Storage {
   }
 
   async delete(path: string): Promise<void> {
-    this.#check(path);
+    checkFilePath(path);
     try {
       const parent = await this.#resolve(dirname(path), path);
       const target = join(parent, basename(path));
@@ -165,16 +169,6 @@ export class NodeStorage implements Storage {
     } catch (error) {
       throw diskFailed('locking', name, error);
     }
-  }
-
-  #check(path: string): void {
-    checkStoragePath(path);
-    if (!isInWorkFolder(path)) return;
-    throw new StowageError(
-      'PATH_INVALID',
-      `Storage path ${quotePath(path)} lies in "${workFolder}", where unfinished files are kept. Choose another name.`,
-      { path },
-    );
   }
 
   /** Where the file really is, links followed. Throws the platform's error where it is not, `PATH_INVALID` where it is outside. */
@@ -279,13 +273,6 @@ export class NodeStorage implements Storage {
     if (!entry.isFile() && !entry.isSymbolicLink()) return false;
     return (await this.stat(path).catch(() => undefined)) !== undefined;
   }
-}
-
-const workFolder = '.stowage';
-
-/** Where file systems ignore case, so does this. */
-function isInWorkFolder(path: string): boolean {
-  return path.split('/', 1)[0]!.toLowerCase() === workFolder;
 }
 
 /** Whether a name found on disk is one that the storage takes. */

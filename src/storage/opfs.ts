@@ -4,10 +4,11 @@ import { StowageError } from '../errors.ts';
 import { errorName, fileSystemFailed, isAbsent, patiently, quotaExceeded } from './opfs-failure.ts';
 import { BlockWriter, type WritableHandle } from './opfs-file.ts';
 import { sweepLeftovers, temporaryFile, webLocks } from './opfs-lock.ts';
-import { checkStoragePath, quotePath, storagePathFault } from './path.ts';
+import { quotePath, storagePathFault } from './path.ts';
 import { pendingFile } from './pending.ts';
 import { resolveByteRange } from './range.ts';
-import type { ByteRange, PendingFile, Storage } from './storage.ts';
+import type { ByteRange, CreateOptions, PendingFile, Storage } from './storage.ts';
+import { checkFilePath, isInWorkFolder, workFolder } from './work-folder.ts';
 
 /**
  * Files under a directory handle: without one, the root of the origin private file system, which no other site and no user sees.
@@ -48,7 +49,7 @@ export class OpfsStorage implements Storage {
   }
 
   async stat(path: string): Promise<{ size: number } | undefined> {
-    checkPath(path);
+    checkFilePath(path);
     try {
       const handle = await this.#find(path);
       return handle && { size: (await handle.getFile()).size };
@@ -59,7 +60,7 @@ export class OpfsStorage implements Storage {
   }
 
   async read(path: string, range?: ByteRange): Promise<ReadableStream<Uint8Array>> {
-    checkPath(path);
+    checkFilePath(path);
     for (let attempt = 1; ; attempt++) {
       try {
         const handle = await this.#find(path);
@@ -77,7 +78,7 @@ export class OpfsStorage implements Storage {
     }
   }
 
-  async create(): Promise<PendingFile> {
+  async create(options: CreateOptions = {}): Promise<PendingFile> {
     const root = await this.#root();
     this.#active++;
     let temporary: Awaited<ReturnType<typeof temporaryFile>> | undefined;
@@ -109,26 +110,29 @@ export class OpfsStorage implements Storage {
     }
     const { handle } = temporary;
     const opened = writer;
-    return pendingFile({
-      async write(chunk) {
-        try {
-          await opened.write(chunk);
-        } catch (error) {
-          throw await failed('writing a file in', root.name, error);
-        }
+    return pendingFile(
+      {
+        async write(chunk) {
+          try {
+            await opened.write(chunk);
+          } catch (error) {
+            throw await failed('writing a file in', root.name, error);
+          }
+        },
+        commit: async (path) => {
+          checkFilePath(path);
+          try {
+            await opened.close();
+            await place(root, handle, path);
+          } catch (error) {
+            throw await failed('committing', path, error);
+          }
+          await discard();
+        },
+        discard,
       },
-      commit: async (path) => {
-        checkPath(path);
-        try {
-          await opened.close();
-          await place(root, handle, path);
-        } catch (error) {
-          throw await failed('committing', path, error);
-        }
-        await discard();
-      },
-      discard,
-    });
+      options.path,
+    );
   }
 
   async *list(prefix: string): AsyncIterable<string> {
@@ -145,7 +149,7 @@ export class OpfsStorage implements Storage {
   }
 
   async delete(path: string): Promise<void> {
-    checkPath(path);
+    checkFilePath(path);
     const root = await this.#root();
     const { folders, name } = split(path);
     try {
@@ -203,29 +207,12 @@ export class OpfsStorage implements Storage {
   }
 }
 
-const workFolder = '.stowage';
-
 /** Up to here, which is what the largest document may have, a file is read at once, so that none is seen half replaced. */
 const heldBytes = 4 * 1024 * 1024;
 const sliceBytes = 512 * 1024;
 
 /** What reading a file meets that was replaced since it was looked up. */
 const replaced = new Set(['NotReadableError', 'NotFoundError', 'AbortError']);
-
-/** Where file systems ignore case, so does this. */
-function isInWorkFolder(path: string): boolean {
-  return path.split('/', 1)[0]!.toLowerCase() === workFolder;
-}
-
-function checkPath(path: string): void {
-  checkStoragePath(path);
-  if (!isInWorkFolder(path)) return;
-  throw new StowageError(
-    'PATH_INVALID',
-    `Storage path ${quotePath(path)} lies in "${workFolder}", where unfinished files are kept. Choose another name.`,
-    { path },
-  );
-}
 
 function split(path: string): { folders: string[]; name: string } {
   const folders = path.split('/');

@@ -1,6 +1,6 @@
 /** The life of a pending file, which is the same in every adapter: written to, then committed or forgotten, once. */
 import { StowageError } from '../errors.ts';
-import { checkStoragePath } from './path.ts';
+import { checkStoragePath, quotePath } from './path.ts';
 import type { PendingFile } from './storage.ts';
 
 /** What an adapter does with its unfinished file. */
@@ -12,8 +12,11 @@ export interface PendingTarget {
   discard(): Promise<void>;
 }
 
-/** A `PendingFile` that keeps the contract's order of calls over `target`. A commit that fails, by its path too, forgets the file. */
-export function pendingFile(target: PendingTarget): PendingFile {
+/**
+ * A `PendingFile` that keeps the contract's order of calls over `target`. A commit that fails, by its path too, forgets the file.
+ * `path` is the one that was promised, if any was.
+ */
+export function pendingFile(target: PendingTarget, path?: string): PendingFile {
   let open = true;
   const close = (): void => {
     if (!open) {
@@ -26,11 +29,18 @@ export function pendingFile(target: PendingTarget): PendingFile {
       if (!open) close();
       await target.write(chunk);
     },
-    async commit(path) {
+    async commit(name) {
       close();
       try {
-        checkStoragePath(path);
-        await target.commit(path);
+        checkStoragePath(name);
+        if (path !== undefined && name !== path) {
+          throw new StowageError(
+            'ARGUMENT_INVALID',
+            `This file was created for ${quotePath(path)} and cannot be committed as ${quotePath(name)}. Create it without a path where that is not known.`,
+            { path: name, expected: path },
+          );
+        }
+        await target.commit(name);
       } catch (error) {
         await target.discard();
         throw error;

@@ -13,7 +13,7 @@ export interface Storage {
    */
   read(path: string, range?: ByteRange): Promise<ReadableStream<Uint8Array>>;
   /** A new file that becomes visible, whole, only on commit: digests are known only at the end. */
-  create(): Promise<PendingFile>;
+  create(options?: CreateOptions): Promise<PendingFile>;
   /** Paths of all files whose path starts with `prefix` (`''` for all), in no particular order; none where no path can start so. */
   list(prefix: string): AsyncIterable<string>;
   /** Removes a file; a name that is not there is no error. */
@@ -26,6 +26,15 @@ export interface Storage {
 export interface ByteRange {
   start?: number;
   end?: number;
+}
+
+/** What is known of a file before it is written. */
+export interface CreateOptions {
+  /**
+   * The path that `commit` will name; any other is refused then with `ARGUMENT_INVALID`. Object stores, which cannot rename, write a large
+   * file straight to its place where they know it.
+   */
+  path?: string;
 }
 
 /** A file that is being written. Call `commit` or `abort` exactly once; after either, `write` and `commit` throw. */

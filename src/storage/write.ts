@@ -7,7 +7,7 @@ export async function writeStorageFile(
   path: string,
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): Promise<void> {
-  const file = await storage.create();
+  const file = await storage.create({ path });
   try {
     for await (const chunk of chunks) await file.write(chunk);
     await file.commit(path);

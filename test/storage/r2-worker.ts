@@ -1,0 +1,59 @@
+/** The Worker in which R2Storage is tested: `/suite` runs the tests, `/tag` is one of many requests that tag in one bucket. */
+import { blobStore } from '../../src/content/blob-store.ts';
+import { createLayer } from '../../src/layer/create-layer.ts';
+import { Layout } from '../../src/layout/layout.ts';
+import { R2Storage } from '../../src/storage/r2.ts';
+import type { R2BucketBinding } from '../../src/storage/r2-bucket.ts';
+import { runSuite, type SuiteEvent } from '../runtimes/harness.ts';
+import './r2-suite.ts';
+
+const prefix = 'shared-layout/';
+
+export default {
+  async fetch(request: Request, { BUCKET: bucket }: { BUCKET: R2BucketBinding }): Promise<Response> {
+    const { pathname, searchParams } = new URL(request.url);
+    const number = (name: string): number => Number(searchParams.get(name));
+    switch (pathname) {
+      case '/suite': {
+        Object.assign(globalThis, { stowageBucket: bucket });
+        const events: SuiteEvent[] = [];
+        await runSuite((event) => events.push(event));
+        return Response.json(events);
+      }
+      case '/tag': {
+        const layout = await Layout.create(new R2Storage(bucket, { prefix }));
+        for (let index = 0; index < number('total'); index++) {
+          const name = `${number('request')}-${index}`;
+          const blob = await layout.write(`{"image":"${name}"}`);
+          await layout.tag({ ...blob, mediaType: 'application/vnd.example.root' }, name);
+        }
+        return new Response('tagged');
+      }
+      case '/count': {
+        const layout = await Layout.open(new R2Storage(bucket, { prefix }));
+        return Response.json(new Set((await layout.tags()).map(({ name }) => name)).size);
+      }
+      case '/layer':
+        return Response.json(await buildLayer(bucket, number('size')));
+      default:
+        return new Response('no such action', { status: 404 });
+    }
+  },
+};
+
+/** Builds a layer of a generated stream in the bucket, and reads it back. */
+async function buildLayer(bucket: R2BucketBinding, size: number): Promise<{ size: number; read: number }> {
+  const store = blobStore(new R2Storage(bucket, { prefix: 'large/' }));
+  async function* body(): AsyncGenerator<Uint8Array> {
+    const chunk = new Uint8Array(65_536);
+    for (let offset = 0; offset < size; offset += chunk.length) {
+      if (offset % (64 * chunk.length) === 0) crypto.getRandomValues(chunk);
+      yield chunk.subarray(0, Math.min(chunk.length, size - offset));
+    }
+  }
+  const layer = await createLayer([{ path: 'large.bin', size, body: body() }], { store, compression: 'none' });
+  let read = 0;
+  const reader = (await store.read(layer.descriptor)).getReader();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) read += next.value.length;
+  return { size: layer.descriptor.size, read };
+}
