@@ -3,8 +3,14 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import { Miniflare } from 'miniflare';
 
-/** Bundles a Worker around the suite's harness and starts it with the bucket `BUCKET`, kept in `directory` or in memory. */
-export async function startBucketWorker(entry: string, directory?: string): Promise<Miniflare> {
+/**
+ * Bundles a Worker around the suite's harness and starts it with the bucket `BUCKET`, kept in `directory` or in memory. Without
+ * Node's modules, unless `nodejs_compat` is among the flags.
+ */
+export async function startBucketWorker(
+  entry: string,
+  { directory, flags = [] }: { directory?: string; flags?: string[] } = {},
+): Promise<Miniflare> {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -20,6 +26,7 @@ export async function startBucketWorker(entry: string, directory?: string): Prom
     modules: true,
     script: outputFiles[0]!.text,
     compatibilityDate: '2026-01-01',
+    compatibilityFlags: flags,
     r2Buckets: { BUCKET: 'stowage-test' },
     r2Persist: directory ?? false,
     host: '127.0.0.1',
