@@ -64,4 +64,4 @@ export * from './oci/index.ts';
 export { MemoryStorage } from './storage/memory.ts';
 export type { ByteRange, PendingFile, Storage } from './storage/storage.ts';
 export type { EntryType, TarHeader } from './tar/entry.ts';
-export type { TarEntry } from './tar/stream.ts';
+export type { TarEntry } from './tar/read-tar.ts';

@@ -3,7 +3,7 @@ import { type ByteSource, readBytes, readChunks } from '../bytes/byte-source.ts'
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
-import { type TarSource, writeTar } from '../tar/stream.ts';
+import { type TarSource, writeTar } from '../tar/write-tar.ts';
 import { type LayerFiles, type PlannedFile, planFiles, resolveTimestamp, type Timestamp } from './file.ts';
 import type { Layer } from './layer.ts';
 import { checkCompression, type StoreLayerOptions, storeLayer } from './store-layer.ts';

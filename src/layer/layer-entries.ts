@@ -6,7 +6,7 @@ import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import { layerCompression } from '../oci/media-types.ts';
-import { readTar, type TarEntry } from '../tar/stream.ts';
+import { readTar, type TarEntry } from '../tar/read-tar.ts';
 import type { Layer } from './layer.ts';
 
 export interface LayerEntriesOptions {

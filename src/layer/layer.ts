@@ -2,7 +2,7 @@
 import type { BlobSource } from '../content/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { TarEntry } from '../tar/stream.ts';
+import type { TarEntry } from '../tar/read-tar.ts';
 import type { LayerEntriesOptions } from './layer-entries.ts';
 
 /** One layer of an image, wherever its blob is. Nothing is fetched until someone opens it. */

@@ -3,7 +3,7 @@ import { readChunks } from '../bytes/byte-source.ts';
 import { decompress } from '../bytes/compression.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { readTar } from '../tar/stream.ts';
+import { readTar } from '../tar/read-tar.ts';
 import type { Layer } from './layer.ts';
 
 export interface ReadBodyOptions {

@@ -1,6 +1,6 @@
 /** A difference of trees as a layer: whiteouts, then directories, then what the layers of the second tree hold, then hard links. */
 import type { TarHeader } from '../tar/entry.ts';
-import { type TarSource, writeTar } from '../tar/stream.ts';
+import { type TarSource, writeTar } from '../tar/write-tar.ts';
 import { whiteoutPath } from './changeset.ts';
 import type { Layer } from './layer.ts';
 import { asSource, type RewriteLayerOptions } from './rewrite-layer.ts';

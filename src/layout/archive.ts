@@ -7,7 +7,7 @@ import { MemoryStorage } from '../storage/memory.ts';
 import { checkStoragePath } from '../storage/path.ts';
 import type { Storage } from '../storage/storage.ts';
 import { writeStorageFile } from '../storage/write.ts';
-import { readTar, type TarEntry } from '../tar/stream.ts';
+import { readTar, type TarEntry } from '../tar/read-tar.ts';
 
 /** An archive's files by their paths in it. */
 export interface Unpacked {

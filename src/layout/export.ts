@@ -17,7 +17,7 @@ import { checkRefName, serializeLayoutHeader } from '../oci/image-layout.ts';
 import { isNonDistributable, mediaTypes } from '../oci/media-types.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
 import type { Storage } from '../storage/storage.ts';
-import { type TarSource, writeTar } from '../tar/stream.ts';
+import { type TarSource, writeTar } from '../tar/write-tar.ts';
 import { Layout } from './layout.ts';
 
 export interface ExportOptions {

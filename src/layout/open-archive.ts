@@ -9,7 +9,7 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
 import { resolveByteRange } from '../storage/range.ts';
 import type { Storage } from '../storage/storage.ts';
-import { readTar } from '../tar/stream.ts';
+import { readTar } from '../tar/read-tar.ts';
 import { archiveFiles, follow } from './archive.ts';
 import type { Tag } from './layout.ts';
 import { readArchive } from './read-archive.ts';

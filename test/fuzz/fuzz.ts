@@ -15,7 +15,7 @@ import { parseManifest } from '../../src/oci/manifest.ts';
 import { parsePlatforms } from '../../src/oci/platform.ts';
 import { parseReference } from '../../src/oci/reference.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
-import { readTar } from '../../src/tar/stream.ts';
+import { readTar } from '../../src/tar/read-tar.ts';
 import { all, bytes } from '../content/contract.ts';
 import { join, pack, packFiles, unpack } from '../layout/archives.ts';
 import { bytesOf, encode, entry, meta, octal, padded, pax, rawHeader } from '../tar/archives.ts';

@@ -5,7 +5,7 @@ import { type Layer, layerFrom } from '../../src/layer/layer.ts';
 import { mediaTypes } from '../../src/oci/media-types.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import type { TarHeader } from '../../src/tar/entry.ts';
-import { writeTar } from '../../src/tar/stream.ts';
+import { writeTar } from '../../src/tar/write-tar.ts';
 
 /** An entry by its path, and what is not as usual. A path that ends in `/` is a directory. */
 export type RawEntry = string | (Partial<TarHeader> & { path: string; content?: string });

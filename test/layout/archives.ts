@@ -1,6 +1,7 @@
 /** What the layout's tests build image archives with, good and hostile ones, entry by entry. */
 import { digestOf } from '../../src/bytes/hash.ts';
-import { readTar, type TarSource, writeTar } from '../../src/tar/stream.ts';
+import { readTar } from '../../src/tar/read-tar.ts';
+import { type TarSource, writeTar } from '../../src/tar/write-tar.ts';
 import { all, bytes } from '../content/contract.ts';
 
 /** Files of an archive by path, in their order. */

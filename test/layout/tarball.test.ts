@@ -14,7 +14,7 @@ import type { Descriptor } from '../../src/oci/descriptor.ts';
 import { mediaTypes } from '../../src/oci/media-types.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import type { Storage } from '../../src/storage/storage.ts';
-import type { TarSource } from '../../src/tar/stream.ts';
+import type { TarSource } from '../../src/tar/write-tar.ts';
 import { all, bytes, failure, failureOf, pattern } from '../content/contract.ts';
 import { paths } from '../storage/contract.ts';
 import { addDocument, entry, type Files, noise, pack, packFiles, parse, special, unpack } from './archives.ts';

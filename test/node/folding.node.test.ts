@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { extract } from '../../src/node/index.ts';
-import type { TarSource } from '../../src/tar/stream.ts';
+import type { TarSource } from '../../src/tar/write-tar.ts';
 import { file, folder, hardlink, layerOf, symlink } from './layers.ts';
 
 vi.mock('node:fs', async (importOriginal) => {

@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ErrorCode, StowageError } from '../../src/errors.ts';
 import { type ExtractOptions, extract } from '../../src/node/index.ts';
-import type { TarSource } from '../../src/tar/stream.ts';
+import type { TarSource } from '../../src/tar/write-tar.ts';
 import { hasPeer } from '../peers/debian.ts';
 import { run } from '../peers/peers.ts';
 import { bytesOf, encode, entry, rawHeader } from '../tar/archives.ts';

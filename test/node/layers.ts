@@ -4,7 +4,7 @@ import { blobStore } from '../../src/content/blob-store.ts';
 import { type Layer, layerFrom } from '../../src/layer/layer.ts';
 import { mediaTypes } from '../../src/oci/media-types.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
-import type { TarSource } from '../../src/tar/stream.ts';
+import type { TarSource } from '../../src/tar/write-tar.ts';
 import { bytesOf, encode, entry } from '../tar/archives.ts';
 
 /** An uncompressed layer of these bytes, or of an archive of these entries. */

@@ -4,7 +4,7 @@ import type { Limits } from '../../src/limits.ts';
 import { TarDecoder } from '../../src/tar/decoder.ts';
 import { TarEncoder } from '../../src/tar/encoder.ts';
 import type { TarHeader } from '../../src/tar/entry.ts';
-import type { TarSource } from '../../src/tar/stream.ts';
+import type { TarSource } from '../../src/tar/write-tar.ts';
 
 export interface ReadEntry {
   header: TarHeader;

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { StowageError } from '../../src/errors.ts';
 import { TarEncoder } from '../../src/tar/encoder.ts';
 import type { TarHeader } from '../../src/tar/entry.ts';
-import type { TarSource } from '../../src/tar/stream.ts';
+import type { TarSource } from '../../src/tar/write-tar.ts';
 import { bytesOf, decode, encode, end, entry, join, latin1, octal, padded, pax, rawHeader } from './archives.ts';
 
 function refusal(work: () => unknown): StowageError {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { readTar, type TarEntry, type TarSource, writeTar } from '../../src/tar/stream.ts';
+import { readTar, type TarEntry } from '../../src/tar/read-tar.ts';
+import { type TarSource, writeTar } from '../../src/tar/write-tar.ts';
 import { bytesOf, encode, end, entry, isSame, join } from './archives.ts';
 
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
