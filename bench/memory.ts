@@ -2,7 +2,7 @@
  * What a large layer takes at most, where memory is scarce: `npm run bench:memory` builds one from a generated stream, stores it and reads
  * it back, in Chromium over its own files and in Cloudflare's runtime over a bucket, and prints how far memory grew meanwhile.
  *
- * Chromium: the JavaScript heap with the ArrayBuffers beside it, as the inspector says, and the page's whole process. Cloudflare's runtime: the
+ * Chromium: the JavaScript heap and the ArrayBuffers beside it, garbage included, as the inspector says, and the page's whole process. Cloudflare's runtime: the
  * whole process, in which Miniflare keeps its imitation of R2 too. Sizes in MiB by CHROMIUM_SIZE (2048) and WORKERD_SIZE (1024).
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -29,17 +29,15 @@ async function inChromium(size: number): Promise<void> {
     const root = await browser.target().createCDPSession();
     const { processInfo } = await root.send('SystemInfo.getProcessInfo');
     const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
-    const heap = async (): Promise<number> => {
-      const usage = (await session.send('Runtime.getHeapUsage')) as { usedSize: number; backingStorageSize?: number };
-      return usage.usedSize + (usage.backingStorageSize ?? 0);
-    };
+    const usage = (): Promise<{ usedSize: number; backingStorageSize?: number }> =>
+      session.send('Runtime.getHeapUsage');
+    const heap = async (): Promise<number> => (await usage()).usedSize;
+    const buffers = async (): Promise<number> => (await usage()).backingStorageSize ?? 0;
     const resident = async (): Promise<number> => Math.max(...renderers.map(residentBytes));
     await call(page, 'buildLayer', 16 * mebibyte);
     await session.send('HeapProfiler.collectGarbage');
-    await grown(
-      `Chromium, ${size / mebibyte} MiB to OPFS`,
-      { 'heap and buffers': heap, 'page process': resident },
-      () => call(page, 'buildLayer', size),
+    await grown(`Chromium, ${size / mebibyte} MiB to OPFS`, { heap, buffers, process: resident }, () =>
+      call(page, 'buildLayer', size),
     );
   });
   server.close();

@@ -62,6 +62,6 @@ export type { LayoutReport } from './layout/verify.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export * from './oci/index.ts';
 export { MemoryStorage } from './storage/memory.ts';
-export type { ByteRange, PendingFile, Storage } from './storage/storage.ts';
+export type { ByteRange, CreateOptions, PendingFile, Storage } from './storage/storage.ts';
 export type { EntryType, TarHeader } from './tar/entry.ts';
 export type { TarEntry } from './tar/read-tar.ts';
