@@ -1,10 +1,10 @@
 /**
- * The portable tests as one module that a runtime can load from anywhere: `vitest` becomes the harness, and every test
- * file is imported after a line that says its name.
+ * The portable tests as one module that a runtime can load from anywhere: `vitest` becomes the harness, fast-check
+ * makes fewer runs, and every test file is imported after a line that says its name.
  */
 import { readdirSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
-import { build } from 'vite';
+import { join, resolve } from 'node:path';
+import { build, type Plugin } from 'vite';
 
 /** How a bundle talks to whoever started it: by standard output, from a page, or from a Worker's response. */
 export type Inside = 'console' | 'page' | 'worker';
@@ -59,15 +59,16 @@ export async function bundleSuite(inside: Inside, tests: readonly string[]): Pro
 }
 
 /** Makes `suite:tests`: modules run in the order of their imports, so each file is announced before it defines its tests. */
-function suiteOf(tests: readonly string[]): {
-  name: string;
-  resolveId: (id: string) => string | undefined;
-  load: (id: string) => string | undefined;
-} {
+function suiteOf(tests: readonly string[]): Plugin {
   const harness = JSON.stringify(join(import.meta.dirname, 'harness.ts'));
+  const fastCheck = join(import.meta.dirname, 'inside/fast-check.ts');
   return {
     name: 'suite',
-    resolveId: (id) => (id.startsWith('suite:') ? `\0${id}` : undefined),
+    enforce: 'pre',
+    resolveId: (id, importer) => {
+      if (id === 'fast-check' && importer !== fastCheck) return fastCheck;
+      return id.startsWith('suite:') ? `\0${id}` : undefined;
+    },
     load: (id) => {
       if (id === '\0suite:tests') {
         return tests
@@ -75,8 +76,7 @@ function suiteOf(tests: readonly string[]): {
           .join('\n');
       }
       if (!id.startsWith('\0suite:file:')) return undefined;
-      const file = relative('.', id.slice('\0suite:file:'.length));
-      return `import { startFile } from ${harness};\nstartFile(${JSON.stringify(file)});`;
+      return `import { startFile } from ${harness};\nstartFile(${JSON.stringify(id.slice('\0suite:file:'.length))});`;
     },
   };
 }

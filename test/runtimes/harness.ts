@@ -78,8 +78,6 @@ export const test: Define & {
   runIf: (condition: unknown) => defineTest(!condition),
 });
 
-export const it: typeof test = test;
-
 export const beforeAll = (hook: Hook): void => void current.hooks.beforeAll.push(hook);
 export const afterAll = (hook: Hook): void => void current.hooks.afterAll.push(hook);
 export const beforeEach = (hook: Hook): void => void current.hooks.beforeEach.push(hook);
