@@ -45,14 +45,55 @@ async function inChromium(size: number): Promise<void> {
 
 async function inWorkerd(size: number): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'stowage-r2-'));
-  const worker = await startBucketWorker(join(tests, 'r2-worker.ts'), { directory, flags: ['nodejs_compat'] });
+  const worker = await startBucketWorker(join(tests, 'r2-worker.ts'), {
+    directory,
+    flags: ['nodejs_compat'],
+    inspectorPort: 0,
+  });
   const build = async (bytes: number): Promise<unknown> =>
     (await fetch(new URL(`/layer?size=${bytes}`, await worker.ready))).json();
   await build(16 * mebibyte);
   const resident = async (): Promise<number> => Math.max(...childrenNamed('workerd').map(residentBytes));
-  await grown(`workerd, ${size / mebibyte} MiB to R2`, { process: resident }, () => build(size));
+  const inspector = await inspect(await worker.getInspectorURL());
+  await grown(`workerd, ${size / mebibyte} MiB to R2`, { ...inspector?.figures, process: resident }, () => build(size));
+  inspector?.close();
   await worker.dispose();
   rmSync(directory, { recursive: true, force: true });
+}
+
+/** The figures of the Worker's own isolate; from Node 22 on, and before with `--experimental-websocket`. */
+async function inspect(
+  url: URL,
+): Promise<{ figures: Record<string, () => Promise<number>>; close(): void } | undefined> {
+  if (typeof WebSocket === 'undefined') return undefined;
+  const targets = (await (await fetch(new URL('/json', String(url).replace('ws:', 'http:')))).json()) as {
+    webSocketDebuggerUrl: string;
+    id: string;
+  }[];
+  const socket = new WebSocket(targets.find(({ id }) => id.includes('user'))!.webSocketDebuggerUrl);
+  const waiting = new Map<number, (result: { usedSize: number; backingStorageSize?: number }) => void>();
+  let count = 0;
+  socket.onmessage = ({ data }) => {
+    const { id, result } = JSON.parse(String(data));
+    waiting.get(id)?.(result);
+    waiting.delete(id);
+  };
+  await new Promise((resolve, reject) => {
+    socket.onopen = resolve;
+    socket.onerror = () => reject(new Error('the inspector does not answer'));
+  });
+  const usage = (): Promise<{ usedSize: number; backingStorageSize?: number }> =>
+    new Promise((resolve) => {
+      waiting.set(++count, resolve);
+      socket.send(JSON.stringify({ id: count, method: 'Runtime.getHeapUsage' }));
+    });
+  return {
+    figures: {
+      heap: async () => (await usage()).usedSize,
+      buffers: async () => (await usage()).backingStorageSize ?? 0,
+    },
+    close: () => socket.close(),
+  };
 }
 
 /** Prints how far each figure grew at most over what it was, while the task ran. */

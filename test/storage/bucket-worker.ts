@@ -9,7 +9,7 @@ import { Miniflare } from 'miniflare';
  */
 export async function startBucketWorker(
   entry: string,
-  { directory, flags = [] }: { directory?: string; flags?: string[] } = {},
+  { directory, flags = [], inspectorPort }: { directory?: string; flags?: string[]; inspectorPort?: number } = {},
 ): Promise<Miniflare> {
   const { outputFiles } = await build({
     entryPoints: [entry],
@@ -29,6 +29,7 @@ export async function startBucketWorker(
     compatibilityFlags: flags,
     r2Buckets: { BUCKET: 'stowage-test' },
     r2Persist: directory ?? false,
+    inspectorPort,
     host: '127.0.0.1',
     port: 0,
   });

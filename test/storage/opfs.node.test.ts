@@ -6,6 +6,9 @@ import { peerTest } from '../peers/peers.ts';
 import type { SuiteEvent } from '../runtimes/harness.ts';
 import { call, type PageServer, servePage, withBrowser } from './browsers.ts';
 
+/** Browsers start slowly on a busy machine. In milliseconds. */
+const patience = 300_000;
+
 let server: PageServer;
 
 beforeAll(async () => {
@@ -42,12 +45,18 @@ test('OPFS missing, as in Node, is RUNTIME_UNSUPPORTED for whatever is asked', a
 });
 
 describe('OpfsStorage in Chromium', () => {
-  peerTest(['chromium'], 'keeps the storage contract in a window', () =>
-    withBrowser('chromium', async (browser) => expectAllPassed(await call(await open(browser), 'suite'))),
+  peerTest(
+    ['chromium'],
+    'keeps the storage contract in a window',
+    () => withBrowser('chromium', async (browser) => expectAllPassed(await call(await open(browser), 'suite'))),
+    patience,
   );
 
-  peerTest(['chromium'], 'keeps the storage contract in a Worker, by synchronous handles too', () =>
-    withBrowser('chromium', async (browser) => expectAllPassed(await call(await open(browser), 'suiteInWorker'))),
+  peerTest(
+    ['chromium'],
+    'keeps the storage contract in a Worker, by synchronous handles too',
+    () => withBrowser('chromium', async (browser) => expectAllPassed(await call(await open(browser), 'suiteInWorker'))),
+    patience,
   );
 
   peerTest(
@@ -59,32 +68,40 @@ describe('OpfsStorage in Chromium', () => {
         await Promise.all([call(left, 'tagMany', 'left', 500), call(right, 'tagMany', 'right', 500)]);
         expect(await call(left, 'countTags')).toBe(1000);
       }),
-    300_000,
+    patience,
   );
 
-  peerTest(['chromium'], 'what a tab closed half-way left is gone when the next one opens', () =>
-    withBrowser('chromium', async (browser) => {
-      const [closed, open2] = [await open(browser), await open(browser)];
-      expect((await call<string[]>(closed, 'leaveUnfinished')).length).toBeGreaterThan(0);
-      // While the tab lives, its file does too.
-      expect(await call(open2, 'afterReopening')).toEqual(['.stowage']);
-      await closed.close();
-      await open2.reload();
-      expect(await call(open2, 'afterReopening')).toEqual([]);
-    }),
+  peerTest(
+    ['chromium'],
+    'what a tab closed half-way left is gone when the next one opens',
+    () =>
+      withBrowser('chromium', async (browser) => {
+        const [closed, open2] = [await open(browser), await open(browser)];
+        expect((await call<string[]>(closed, 'leaveUnfinished')).length).toBeGreaterThan(0);
+        // While the tab lives, its file does too.
+        expect(await call(open2, 'afterReopening')).toEqual(['.stowage']);
+        await closed.close();
+        await open2.reload();
+        expect(await call(open2, 'afterReopening')).toEqual([]);
+      }),
+    patience,
   );
 
-  peerTest(['chromium'], 'quota used up is QUOTA_EXCEEDED with what is needed and left, and nothing stays', () =>
-    withBrowser('chromium', async (browser) => {
-      const page = await open(browser);
-      const session = await page.createCDPSession();
-      const origin = new URL(server.url).origin;
-      await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 8 * 1024 * 1024 });
-      const told = await call<Record<string, unknown>>(page, 'fill');
-      expect(told).toMatchObject({ ours: true, code: 'QUOTA_EXCEEDED', names: [], again: 'ARGUMENT_INVALID' });
-      expect((told.details as { needed: number }).needed).toBeGreaterThanOrEqual(7 * 1024 * 1024);
-      expect(told.message).toMatch(/needs at least \d+ bytes/);
-    }),
+  peerTest(
+    ['chromium'],
+    'quota used up is QUOTA_EXCEEDED with what is needed and left, and nothing stays',
+    () =>
+      withBrowser('chromium', async (browser) => {
+        const page = await open(browser);
+        const session = await page.createCDPSession();
+        const origin = new URL(server.url).origin;
+        await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 8 * 1024 * 1024 });
+        const told = await call<Record<string, unknown>>(page, 'fill');
+        expect(told).toMatchObject({ ours: true, code: 'QUOTA_EXCEEDED', names: [], again: 'ARGUMENT_INVALID' });
+        expect((told.details as { needed: number }).needed).toBeGreaterThanOrEqual(7 * 1024 * 1024);
+        expect(told.message).toMatch(/needs at least \d+ bytes/);
+      }),
+    patience,
   );
 });
 
@@ -98,7 +115,7 @@ describe('OpfsStorage in Firefox', () => {
         expectAllPassed(await call(page, 'suite'));
         expectAllPassed(await call(page, 'suiteInWorker'));
       }),
-    300_000,
+    patience,
   );
 
   peerTest(['firefox-esr'], 'a private window, which has no such files, is PERMISSION_DENIED', () =>
