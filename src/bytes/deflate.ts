@@ -23,7 +23,8 @@ export class DeflateEncoder {
   private readonly effort: Effort | undefined;
   private readonly finder = new MatchFinder(blockSize);
   private readonly splitter = new BlockSplitter();
-  private readonly writer = new BlockWriter(blockSize + 4096);
+  // Stored blocks are the worst that comes out: six bytes more for each, and each holds a chunk of 1,024 symbols or more.
+  private readonly writer = new BlockWriter(blockSize + (blockSize >> 6));
 
   /**
    * `level` from 0 (stored only) to 9 (smallest).
@@ -65,7 +66,7 @@ export class DeflateEncoder {
           finder.prime(view, Math.max(0, start - windowSize), start, end);
           primed = true;
         }
-        const count = finder.search(view, at, stop, 0, effort);
+        const count = finder.search(view, at, stop, effort);
         this.write(input, at, stop, count, effort.chunk, last);
       }
       aligned = stored;
@@ -98,10 +99,10 @@ export function checkLevel(level: number): void {
 
 const efforts: readonly (Effort | undefined)[] = [
   undefined,
-  { chain: 1, nice: 16, lazy: 6, good: 8, skip: 5, stride: 4, chunk: 4096 },
-  { chain: 2, nice: 32, lazy: 8, good: 8, skip: 5, stride: 3, chunk: 4096 },
+  { chain: 1, nice: 0, lazy: 0, good: 0, skip: 5, stride: 8, chunk: 7000 },
+  { chain: 1, nice: 0, lazy: 8, good: 0, skip: 5, stride: 4, chunk: 4096 },
+  { chain: 1, nice: 0, lazy: 32, good: 0, skip: 6, stride: 2, chunk: 4096 },
   { chain: 2, nice: 16, lazy: 12, good: 8, skip: 6, stride: 3, chunk: 4096 },
-  { chain: 4, nice: 32, lazy: 6, good: 8, skip: 6, stride: 2, chunk: 4096 },
   { chain: 4, nice: 32, lazy: 12, good: 8, skip: 6, stride: 2, chunk: 2048 },
   { chain: 6, nice: 64, lazy: 16, good: 8, skip: 7, stride: 2, chunk: 2048 },
   { chain: 8, nice: 32, lazy: 16, good: 8, skip: 7, stride: 1, chunk: 2048 },

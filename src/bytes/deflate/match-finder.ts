@@ -1,4 +1,5 @@
 /** Repeated strings (RFC 1951, section 4): bytes in, literal runs and matches out, as packed tokens. */
+import { searchQuickly } from './quick-search.ts';
 import { maximumMatch, windowSize } from './symbols.ts';
 
 /**
@@ -11,7 +12,7 @@ export const lengthShift = 16;
 
 /** How hard to look for matches. */
 export interface Effort {
-  /** Earlier strings of the same hash that are compared at one position. */
+  /** Earlier strings of the same hash that are compared at one position. At 1, `nice` and `good` mean nothing. */
   chain: number;
   /** A match this long is taken without looking further. */
   nice: number;
@@ -27,8 +28,8 @@ export interface Effort {
   chunk: number;
 }
 
-const hashBits = 15;
-const hashMultiplier = 0x9e3779b1 | 0;
+export const hashBits = 15;
+export const hashMultiplier = 0x9e3779b1 | 0;
 const windowMask = windowSize - 1;
 
 /** Far enough before every position to be out of every window. */
@@ -63,13 +64,18 @@ export class MatchFinder {
   }
 
   /**
-   * Tokens for `[from, to)`, written from `count` on; gives the new count. A match is taken only where the next position
-   * has no better one.
+   * Writes the tokens for `[from, to)`; gives their count. A match is taken only where the next position has no longer
+   * one.
    */
-  search(input: DataView, from: number, to: number, count: number, effort: Effort): number {
+  search(input: DataView, from: number, to: number, effort: Effort): number {
+    if (effort.chain === 1) return searchQuickly(input, from, to, this.head, this.tokens, effort);
+    return this.searchChains(input, from, to, effort);
+  }
+
+  private searchChains(input: DataView, from: number, to: number, effort: Effort): number {
     const { head, previous, tokens } = this;
     const { chain, nice, lazy, good, skip, stride } = effort;
-    let made = count;
+    let made = 0;
     let runStart = from;
     let at = from;
     let heldLength = 3;
