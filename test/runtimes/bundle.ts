@@ -31,6 +31,8 @@ export async function bundleSuite(inside: Inside, tests: readonly string[]): Pro
     root,
     logLevel: 'warn',
     plugins: [suiteOf(tests)],
+    // For test/setup.ts, which may ask for other cases than the usual.
+    define: { 'process.env': JSON.stringify({ SEED: process.env.SEED }) },
     resolve: {
       alias: {
         vitest: join(import.meta.dirname, 'harness.ts'),
@@ -71,7 +73,7 @@ function suiteOf(tests: readonly string[]): Plugin {
     },
     load: (id) => {
       if (id === '\0suite:tests') {
-        return tests
+        return ['test/setup.ts', ...tests]
           .map((test) => `import ${JSON.stringify(`suite:file:${test}`)};\nimport ${JSON.stringify(join(root, test))};`)
           .join('\n');
       }

@@ -1,5 +1,6 @@
 /** Chromium and Firefox, as Debian packages them, driven by Puppeteer: by its own protocol the one, by WebDriver BiDi the other. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { launch } from 'puppeteer-core';
 import { cache } from './bundle.ts';
@@ -52,15 +53,15 @@ export async function startBrowser(
     ended: Promise.race([ended, broken]),
     stop: async () => {
       server.close();
-      // A page that hangs would keep the browser from closing.
+      // A page that hangs would keep the browser from closing; it leads a process group of its own.
       const child = launched.process();
-      if (child === null) await launched.close();
-      else if (child.exitCode === null && child.signalCode === null) {
+      if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
         const gone = new Promise((resolve) => child.once('exit', resolve));
-        child.kill('SIGKILL');
+        process.kill(-child.pid, 'SIGKILL');
         await gone;
       }
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+      // What a dying process still writes there may stay.
+      await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }).catch(() => {});
     },
   };
 }

@@ -143,8 +143,6 @@ function report(rows: Outcome[]): void {
   }
   const sum = (numbers: number[]): number => numbers.reduce((total, number) => total + number, 0);
   const failed = sum(rows.map((row) => row.failed.length)) + (isStrict ? missing.length : 0);
-  const isDifferent = new Set(rows.map(({ passed, skipped }) => passed + skipped)).size > 1;
-  if (isDifferent && failed === 0) console.log('runtimes: not all of them ran the same number of tests');
   console.log(`runtimes: ${sum(rows.map((row) => row.passed))} passed, ${failed} failed`);
-  if (failed > 0 || isDifferent) process.exitCode = 1;
+  if (failed > 0) process.exitCode = 1;
 }
