@@ -1,6 +1,7 @@
 /** Where one DEFLATE block ends and the next begins: where codes of their own save more than they cost to send. */
-import { lengthShift, runShift } from './match-finder.ts';
+
 import { distanceSlots, distanceSymbols, endOfBlock, lengthSlots, literalSymbols } from './symbols.ts';
+import { lengthShift, runShift } from './tokens.ts';
 
 /** What the codes of one block more are reckoned to cost, in bits. */
 const headerBits = 640;

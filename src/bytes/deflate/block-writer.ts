@@ -1,6 +1,5 @@
 /** DEFLATE blocks (RFC 1951, section 3.2.3): tokens in, bits out, each block in the cheapest of its three forms. */
 import { setCanonicalCodes, setCodeLengths } from './huffman.ts';
-import { lengthShift, runShift } from './match-finder.ts';
 import {
   codeLengthOrder,
   distanceBases,
@@ -14,6 +13,7 @@ import {
   literalSymbols,
   storedMaximum,
 } from './symbols.ts';
+import { lengthShift, runShift } from './tokens.ts';
 
 /**
  * Longest codes that are given out, in bits. The format allows 15; these keep a length with its extra bits, and a

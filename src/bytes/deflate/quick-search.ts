@@ -2,8 +2,9 @@
  * The search for matches at the lowest levels: of all earlier strings with the same hash, only the last one is known.
  * A third faster than walking a chain of one, since nothing is kept for a walk.
  */
-import { type Effort, hashBits, hashMultiplier, lengthShift, longestRun, runShift } from './match-finder.ts';
+
 import { maximumMatch, windowSize } from './symbols.ts';
+import { type Effort, hashBits, hashMultiplier, lengthShift, longestRun, runShift } from './tokens.ts';
 
 /** Strings that are looked up reach this far beyond the position of the first. */
 const reach = 5;
