@@ -3,8 +3,8 @@ import { StowageError } from '../errors.ts';
 import { readChunks } from './byte-source.ts';
 import { crc32 } from './crc32.ts';
 import { dictionarySize } from './deflate.ts';
-import { letEventsIn } from './event-loop.ts';
 import { type BlockCompressor, gzipBlocks, gzipHeader } from './gzip-blocks.ts';
+import { pumpWeb } from './native-compressor.ts';
 import { nativeModule, parallelism } from './runtime.ts';
 
 /**
@@ -31,7 +31,7 @@ export function gzipNatively(
       { field: 'level', actual: level },
     );
   }
-  return withPlainHeader(throughStream(chunks, signal));
+  return withPlainHeader(pumpWeb(chunks, signal, new CompressionStream('gzip')));
 }
 
 interface Zlib {
@@ -64,67 +64,6 @@ function zlibCompressor(zlib: Zlib, level: number): BlockCompressor {
       }),
     close: () => {},
   };
-}
-
-/** Writes the chunks into a CompressionStream while its output is read. What fails on the way in fails the way out, as it is. */
-async function* throughStream(
-  chunks: AsyncIterable<Uint8Array>,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array, void, void> {
-  const { readable, writable } = new CompressionStream('gzip');
-  const writer = writable.getWriter();
-  const abandon = (): void => void writer.abort().catch(() => {});
-  const stop = new AbortController();
-  const onAbort = (): void => stop.abort(signal?.reason);
-  if (signal?.aborted) onAbort();
-  signal?.addEventListener('abort', onAbort, { once: true });
-  let failure: { reason: unknown } | undefined;
-  const fed = feed(readChunks(chunks, { signal: stop.signal }), writer).catch((reason: unknown) => {
-    failure = { reason };
-    abandon();
-  });
-  try {
-    for await (const chunk of readChunks(readable as ReadableStream<Uint8Array>)) yield chunk;
-    await fed;
-  } catch (error) {
-    throw failure === undefined ? error : failure.reason;
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
-    stop.abort();
-    abandon();
-  }
-  if (failure !== undefined) throw failure.reason;
-}
-
-/** Two writes are under way at most, each of a buffer of its own: the stream reads them in its own time. */
-async function feed(
-  chunks: AsyncIterable<Uint8Array>,
-  writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>,
-): Promise<void> {
-  const batchSize = 262144;
-  let batch = new Uint8Array(batchSize);
-  let filled = 0;
-  let written: Promise<unknown> = Promise.resolve();
-  for await (const chunk of chunks) {
-    for (let at = 0; at < chunk.length; ) {
-      const taken = Math.min(chunk.length - at, batchSize - filled);
-      batch.set(chunk.subarray(at, at + taken), filled);
-      filled += taken;
-      at += taken;
-      if (filled < batchSize) continue;
-      const before = written;
-      written = writer.write(batch);
-      written.catch(() => {});
-      batch = new Uint8Array(batchSize);
-      filled = 0;
-      await before;
-      // The stream may answer without a turn of the event loop, where aborts come from.
-      await letEventsIn();
-    }
-  }
-  await written;
-  if (filled > 0) await writer.write(batch.subarray(0, filled));
-  writer.close().catch(() => {});
 }
 
 /** Sets the fields of the header that compressors fill each in its own way. */

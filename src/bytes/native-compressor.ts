@@ -3,7 +3,7 @@ import { readChunks } from './byte-source.ts';
 import { letEventsIn } from './event-loop.ts';
 
 /** What bytes go into on one side while they are read on the other. */
-export interface Compressor {
+interface Compressor {
   output: AsyncIterable<Uint8Array>;
   write(chunk: Uint8Array<ArrayBuffer>): Promise<unknown>;
   close(): void;
@@ -11,7 +11,7 @@ export interface Compressor {
 }
 
 /** Writes the chunks into the compressor while its output is read. What fails on the way in fails the way out, as it is. */
-export async function* pump(
+async function* pump(
   chunks: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,
   compressor: Compressor,
@@ -36,6 +36,21 @@ export async function* pump(
     compressor.abort();
   }
   if (failure !== undefined) throw failure.reason;
+}
+
+/** As {@link pump}, for a stream of the web's. */
+export function pumpWeb(
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+  { readable, writable }: CompressionStream,
+): AsyncIterable<Uint8Array> {
+  const writer = writable.getWriter();
+  return pump(chunks, signal, {
+    output: readChunks(readable as ReadableStream<Uint8Array>),
+    write: (chunk) => writer.write(chunk),
+    close: () => void writer.close().catch(() => {}),
+    abort: () => void writer.abort().catch(() => {}),
+  });
 }
 
 /** A compressing stream of Node's zlib: as much of it as is used here. */
