@@ -3,17 +3,17 @@
 /** Bytes that are judged as one. */
 export const stretchSize = 32768;
 
-/** Bytes that are counted for a first judgement, and four times as many for the second. */
+/** Bytes that are counted for a first judgement, and as many more for the second. */
 const samples = 1024;
 const counts = new Int32Array(256);
 
 /**
  * Bounds on the sum, over all byte values, of the squared distance from an even distribution per expected count: about
  * 255 for random bytes, give or take 23. Above that, 2 * samples * ln 2 * 0.08 stand for each percent that Huffman codes
- * alone would save: 114 in the first judgement, 455 in the second, which draws the line at half a percent.
+ * alone would save: 114 in the first judgement, 227 in the second, which draws the line at half a percent.
  */
 const evenAtFirst = 255 + 57 + 6 * 23;
-const evenAtLast = 255 + 227;
+const evenAtLast = 255 + 114;
 
 const probeBits = 12;
 const probes = new Int32Array(1 << probeBits);
@@ -31,15 +31,15 @@ export function isIncompressible(bytes: Uint8Array, view: DataView, from: number
   counts.fill(0);
   count(bytes, from, step);
   if (unevenness(samples) > evenAtFirst) return false;
-  for (let quarter = 1; quarter < 4; quarter++) count(bytes, from + ((step * quarter) >> 2), step);
-  if (unevenness(samples * 4) > evenAtLast) return false;
+  count(bytes, from + (step >> 1), step);
+  if (unevenness(samples * 2) > evenAtLast) return false;
 
-  // Positions 8 apart are taken up, and now and then 8 in a row are looked up: a repeat of 11 bytes there meets one.
+  // Positions 16 apart are taken up, and now and then 16 in a row are looked up: a repeat of 19 bytes there meets one.
   probes.fill(-1);
   let found = 0;
-  for (let at = from; at < to - 11; at += 8) {
-    if (((at - from) & 127) === 0) {
-      for (let near = at; near < at + 8; near++) {
+  for (let at = from; at < to - 19; at += 16) {
+    if (((at - from) & 255) === 0) {
+      for (let near = at; near < at + 16; near++) {
         const word = view.getInt32(near, true);
         const earlier = probes[Math.imul(word, probeMultiplier) >>> (32 - probeBits)]!;
         if (earlier >= 0 && view.getInt32(earlier, true) === word) found++;
