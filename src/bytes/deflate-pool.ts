@@ -24,10 +24,11 @@ const defaultMaximum = 8;
 /** Milliseconds that idle workers are kept for the next stream. */
 const idleTime = 500;
 
-/** Compresses blocks at a level from 0 to 9, on up to `workers` threads beside the calling one (default: one per core, up to 8). */
+/** Compresses blocks at a level from 0 to 9, on up to `workers` threads beside the calling one (default: one per core but one, up to 8). */
 export function deflateCompressor(level: number, workers?: number): BlockCompressor {
   const cores = parallelism();
-  const wanted = workers ?? (cores > 1 ? Math.min(cores, defaultMaximum) : 0);
+  // One core is for the calling thread, which reads, packs and hashes meanwhile.
+  const wanted = workers ?? Math.min(cores - 1, defaultMaximum);
   let seen = 0;
   let joined = false;
   let encoder: DeflateEncoder | undefined;

@@ -53,7 +53,7 @@ interface NodeWorker {
 }
 
 interface WorkerThreads {
-  Worker?: new (script: URL) => NodeWorker;
+  Worker?: new (script: URL, options: { resourceLimits: { maxYoungGenerationSizeMb: number } }) => NodeWorker;
 }
 
 /** Before web Workers, where a runtime has both: only these let a process end that does not wait for them. */
@@ -61,7 +61,8 @@ function startNodeThread(script: URL, events: DeflateThreadEvents): DeflateThrea
   const threads = nativeModule<WorkerThreads>('node:worker_threads');
   if (threads?.Worker === undefined) return undefined;
   try {
-    const worker = new threads.Worker(script);
+    // It makes next to no objects; by default, room for 48 MiB of young ones would fill up all the same.
+    const worker = new threads.Worker(script, { resourceLimits: { maxYoungGenerationSizeMb: 2 } });
     worker.on('message', (reply) => events.onMessage(reply as DeflateReply));
     worker.on('error', (error) => events.onFailure(error));
     worker.on('messageerror', (error) => events.onFailure(error));

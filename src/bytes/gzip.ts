@@ -19,9 +19,9 @@ export interface GzipOptions {
   /** From 0 (stored only) and 1 (fastest) to 9 (smallest). Default 6. */
   level?: number;
   /**
-   * Worker threads that the portable engine may use, for input of several megabytes. Default: as many as the machine
-   * has cores, at most 8, and none where there is one core or no workers are to be had; 0 keeps all work on the calling
-   * thread. The output does not depend on it.
+   * Worker threads that the portable engine may use, for input of several megabytes, at about 15 MiB of memory each.
+   * Default: one fewer than the machine has cores, at most 8, and none where no workers are to be had; 0 keeps all work
+   * on the calling thread. The output does not depend on it.
    */
   workers?: number;
   /** Rejects with its reason when aborted. */
