@@ -27,4 +27,4 @@ export interface Effort {
 }
 
 export const hashBits = 15;
-export const hashMultiplier = 0x9e3779b1 | 0;
+export const hashMultiplier: number = 0x9e3779b1 | 0;
