@@ -26,6 +26,7 @@ const tree = join(folder, 'tree');
 const tar = join(folder, 'tree.tar');
 const blob = join(folder, 'layer.tar.gz');
 const scratch = join(folder, 'scratch');
+const written = join(folder, 'written.tar.gz');
 const half = join(folder, 'half');
 
 await prepare();
@@ -35,7 +36,7 @@ await table('Build a gzip layer from the tree, level 6 (limit: node:zlib on the 
   ['stowage, native engine', () => job('build-native')],
   ['stowage, portable engine', () => job('build-portable')],
   ['stowage, uncompressed', () => job('build-none')],
-  ['GNU tar | gzip -6', () => shell(`tar -C ${tree} -c . | gzip -6 > ${scratch}`)],
+  ['GNU tar | gzip -6', () => shell(`tar -C ${tree} -c . | gzip -6 > ${written}`)],
   ['umoci raw add-layer (of the finished tar)', () => umoci()],
   ['node-tar', () => job('build-node-tar')],
   ['modern-tar', () => job('build-modern-tar')],
@@ -257,7 +258,7 @@ async function shell(command: string): Promise<Result | undefined> {
   if (code === 127) return undefined;
   if (code !== 0) throw new Error(`${command}: ${output}`);
   const peak = /peak (\d+)/.exec(output)?.[1];
-  const bytes = command.endsWith(scratch) ? (await stat(scratch)).size : undefined;
+  const bytes = command.endsWith(written) ? (await stat(written)).size : undefined;
   return { seconds, bytes, peak: peak === undefined ? undefined : Number(peak) * 1024 };
 }
 
