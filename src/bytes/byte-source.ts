@@ -143,6 +143,17 @@ export function toStream(
   );
 }
 
+/** Lets go of a source that is not wanted. What it thinks of that is of no concern. */
+export async function releaseSource(source: ByteSource): Promise<void> {
+  const { cancel, return: close } = Object(source) as { cancel?: () => unknown; return?: () => unknown };
+  try {
+    if (typeof cancel === 'function') await cancel.call(source);
+    else if (typeof close === 'function') await close.call(source);
+  } catch {
+    // Nobody waits for its bytes.
+  }
+}
+
 /** One-shot sources that were read here: a finished stream or generator would look like an empty one the second time. */
 const consumed = new WeakSet<object>();
 

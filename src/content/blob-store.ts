@@ -1,5 +1,5 @@
 /** Blobs by digest in any `Storage`, under the names that image-layout.md gives them: `blobs/<algorithm>/<encoded>`. */
-import { type ByteSource, readChunks, toStream } from '../bytes/byte-source.ts';
+import { type ByteSource, readChunks, releaseSource, toStream } from '../bytes/byte-source.ts';
 import { createHasher, verifyChunks } from '../bytes/hash.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -69,7 +69,7 @@ async function writeBlob(
   if (expected.digest !== undefined) {
     const held = await storage.stat(blobPath(expected.digest));
     if (held && (expected.size === undefined || held.size === expected.size)) {
-      await release(body);
+      await releaseSource(body);
       return describe(expected.digest, held.size);
     }
   }
@@ -100,17 +100,6 @@ async function writeBlob(
   } catch (error) {
     await file.abort();
     throw error;
-  }
-}
-
-/** Lets go of a body that is not wanted. What it thinks of that is of no concern. */
-async function release(body: ByteSource): Promise<void> {
-  const { cancel, return: close } = Object(body) as { cancel?: () => unknown; return?: () => unknown };
-  try {
-    if (typeof cancel === 'function') await cancel.call(body);
-    else if (typeof close === 'function') await close.call(body);
-  } catch {
-    // The blob is held all the same.
   }
 }
 

@@ -5,7 +5,7 @@ import { environment } from '../bytes/runtime.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { limitExceeded } from '../limits.ts';
-import type { EntryType, TarHeader } from '../tar/entry.ts';
+import { type EntryType, entryTypes, type TarHeader } from '../tar/entry.ts';
 import { encodeText } from '../tar/text.ts';
 
 /** A file, directory, link or device that a layer is to hold. */
@@ -136,15 +136,6 @@ function compareBytes(a: Uint8Array, b: Uint8Array): number {
 }
 
 const defaultModes: Partial<Record<EntryType, number>> = { directory: 0o755, symlink: 0o777 };
-const entryTypes = new Set<string>([
-  'file',
-  'directory',
-  'symlink',
-  'hardlink',
-  'character-device',
-  'block-device',
-  'fifo',
-] satisfies EntryType[]);
 
 /** One file, checked. */
 export function planFile(

@@ -1,5 +1,5 @@
 /** A registry's repository as a place of content: blobs by digest, manifests by digest and tag, over the distribution protocol. */
-import { type ByteSource, readBytes, readChunks, toStream } from '../bytes/byte-source.ts';
+import { type ByteSource, readBytes, readChunks, releaseSource, toStream } from '../bytes/byte-source.ts';
 import { digestOf, verifyChunks } from '../bytes/hash.ts';
 import type { BlobSource, ContentStore } from '../content/content.ts';
 import { isDocument } from '../content/graph.ts';
@@ -145,7 +145,7 @@ export class RemoteRepository implements ContentStore {
       if (!this.#absent.delete(digest) && session === undefined) {
         const size = await blobSize(this.registry, this.name, digest, signal);
         if (size !== undefined && !Number.isNaN(size) && size === (expected.size ?? size)) {
-          await release(body);
+          await releaseSource(body);
           return { mediaType, ...expected, digest, size };
         }
       }
@@ -317,15 +317,4 @@ function checkTag(tag: string): void {
     `${JSON.stringify(tag)} is no tag for a registry: letters, digits, "_", "." and "-", at most 128. Where its content has another name, copy it under a new one: references: [[from, to]].`,
     { reference: tag },
   );
-}
-
-/** Lets go of a body that is not wanted. What it thinks of that is of no concern. */
-async function release(body: ByteSource): Promise<void> {
-  const { cancel, return: close } = Object(body) as { cancel?: () => unknown; return?: () => unknown };
-  try {
-    if (typeof cancel === 'function') await cancel.call(body);
-    else if (typeof close === 'function') await close.call(body);
-  } catch {
-    // The blob is held all the same.
-  }
 }

@@ -1,14 +1,14 @@
 /** What the encoder refuses to write: headers that contradict themselves or that no archive could say. */
 import { StowageError } from '../errors.ts';
 import { octalMaximum } from './block.ts';
-import type { EntryType, TarHeader } from './entry.ts';
+import { entryTypes, type TarHeader } from './entry.ts';
 
 /** @throws `FILE_INVALID` naming the path and the field (`details.path`, `details.field`). */
 export function checkHeader(header: TarHeader): void {
   const { type } = header;
   if (typeof header.path !== 'string' || header.path === '') throw fileInvalid(header, 'path', 'is empty');
   checkName(header, 'path', header.path);
-  if (!types.has(type)) throw fileInvalid(header, 'type', `is ${JSON.stringify(type)}, which tar does not know`);
+  if (!entryTypes.has(type)) throw fileInvalid(header, 'type', `is ${JSON.stringify(type)}, which tar does not know`);
   if (type !== 'directory' && header.path.endsWith('/')) {
     throw fileInvalid(header, 'path', 'ends in a slash, which only the path of a directory may');
   }
@@ -34,16 +34,6 @@ export function fileInvalid(header: TarHeader, field: string, problem: string): 
     { path: header.path, field },
   );
 }
-
-const types: ReadonlySet<EntryType> = new Set<EntryType>([
-  'file',
-  'directory',
-  'symlink',
-  'hardlink',
-  'character-device',
-  'block-device',
-  'fifo',
-]);
 
 function checkRange(header: TarHeader, field: string, value: number, minimum: number, maximum: number): void {
   if (Number.isInteger(value) && value >= minimum && value <= maximum) return;

@@ -3,6 +3,17 @@
 /** The kinds of file that POSIX tar knows (pax, "ustar Interchange Format", `typeflag`). */
 export type EntryType = 'file' | 'directory' | 'symlink' | 'hardlink' | 'character-device' | 'block-device' | 'fifo';
 
+/** All of them. */
+export const entryTypes: ReadonlySet<string> = new Set([
+  'file',
+  'directory',
+  'symlink',
+  'hardlink',
+  'character-device',
+  'block-device',
+  'fifo',
+] satisfies EntryType[]);
+
 /** One entry's metadata. */
 export interface TarHeader {
   /**
