@@ -79,10 +79,10 @@ interface NativeGunzip extends AsyncIterable<Uint8Array> {
   bytesWritten: number;
   destroyed: boolean;
   readableEnded: boolean;
-  write(chunk: Uint8Array): boolean;
+  write(chunk: Uint8Array, done: () => void): boolean;
   end(): void;
   destroy(error?: unknown): void;
-  on(event: 'close' | 'drain' | 'end' | 'error', listener: () => void): void;
+  on(event: 'close' | 'end' | 'error', listener: () => void): void;
 }
 
 /** Zlib works on a thread of its own while the consumer works on this one: input is fed beside the reading of output. */
@@ -126,7 +126,7 @@ async function* gunzipNatively(
   }
 }
 
-/** Writes chunks into zlib, as fast as it takes them. */
+/** Writes chunks into zlib, as fast as it takes them: one waits while it works on another, so that it never does. */
 class Feed {
   /** Bytes written so far. */
   fed = 0;
@@ -139,12 +139,18 @@ class Feed {
   /** Ends a read of the source that hangs when the feed is stopped. */
   readonly #interrupt = new AbortController();
   #reading = true;
+  /** Chunks that were written and not yet used up. */
+  #waiting = 0;
   #wake: () => void = () => {};
+  readonly #taken = (): void => {
+    this.#waiting--;
+    this.#wake();
+  };
 
   constructor(stream: NativeGunzip, chunks: AsyncIterable<Uint8Array>) {
     this.#stream = stream;
     const wake = (): void => this.#wake();
-    for (const event of ['close', 'drain', 'end'] as const) stream.on(event, wake);
+    for (const event of ['close', 'end'] as const) stream.on(event, wake);
     // Errors reach the reader of output. One that comes after the reader has left must not end the process.
     stream.on('error', wake);
     this.#done = this.#run(chunks);
@@ -156,8 +162,9 @@ class Feed {
       for await (const chunk of atLeast(readChunks(chunks, { signal: this.#interrupt.signal }))) {
         this.#reading = false;
         this.fed += chunk.length;
-        const full = !stream.write(chunk);
-        if (full && !this.#closed()) await new Promise<void>((resolve) => (this.#wake = resolve));
+        this.#waiting++;
+        stream.write(chunk, this.#taken);
+        while (this.#waiting > 1 && !this.#closed()) await new Promise<void>((resolve) => (this.#wake = resolve));
         if (this.#closed()) return;
         this.#reading = true;
       }
