@@ -41,7 +41,10 @@ export function deflateCompressor(level: number, workers?: number): BlockCompres
         join(wanted);
       }
       const worker = joined ? leastBusy(ready(wanted)) : undefined;
-      if (worker !== undefined) return dispatch(worker, level, block);
+      if (worker !== undefined) {
+        encoder = undefined;
+        return dispatch(worker, level, block);
+      }
       encoder ??= new DeflateEncoder(level);
       return compressHere(encoder, block);
     },
@@ -105,7 +108,7 @@ function start(): void {
       worker.jobs!.delete(reply.id);
       if (worker.jobs!.size === 0) thread?.hold(false);
       if (reply.type === 'failed') job?.reject(workerFailed(reply.reason));
-      else job?.resolve({ output: reply.output, crc: reply.crc, buffer: reply.input });
+      else job?.resolve({ output: reply.buffer.slice(0, reply.length), crc: reply.crc, buffer: reply.buffer });
     },
     onFailure(reason) {
       const at = threads.indexOf(worker as PoolWorker);

@@ -3,7 +3,7 @@ import { crc32 } from './crc32.ts';
 import { DeflateEncoder } from './deflate.ts';
 import { nativeModule } from './runtime.ts';
 
-/** A block to compress. The buffer behind `input` is transferred, and comes back with the result. */
+/** A block to compress. The buffer behind `input` is transferred, and comes back with the result in it. */
 export interface DeflateJob {
   id: number;
   level: number;
@@ -16,7 +16,8 @@ export interface DeflateJob {
 /** A worker's word: that it has started, that a job is done, or that it failed. */
 export type DeflateReply =
   | { type: 'ready' }
-  | { type: 'done'; id: number; output: Uint8Array<ArrayBuffer>; crc: number; input: Uint8Array<ArrayBuffer> }
+  /** The first `length` bytes of `buffer`, which is the job's `input`, are what came out. */
+  | { type: 'done'; id: number; length: number; crc: number; buffer: Uint8Array<ArrayBuffer> }
   | { type: 'failed'; id: number; reason: string };
 
 interface Port {
@@ -34,9 +35,11 @@ port.onmessage = ({ data: { id, level, input, start, end, final } }) => {
       const made = new DeflateEncoder(level);
       encoder = { level, encode: made.encode.bind(made) };
     }
-    const output = encoder.encode(input, start, end, final).slice() as Uint8Array<ArrayBuffer>;
+    const output = encoder.encode(input, start, end, final);
     const crc = crc32(input.subarray(start, end));
-    port.postMessage({ type: 'done', id, output, crc, input }, [output.buffer, input.buffer]);
+    // A buffer of its own would lie in the other thread until a full collection there: megabytes for each second of work.
+    input.set(output);
+    port.postMessage({ type: 'done', id, length: output.length, crc, buffer: input }, [input.buffer]);
   } catch (error) {
     port.postMessage({ type: 'failed', id, reason: String(error) });
   }
