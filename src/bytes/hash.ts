@@ -1,11 +1,12 @@
 /**
  * Digests of bytes on the move: SHA-256, SHA-384 and SHA-512 (FIPS 180-4), incremental. The runtime's own implementation
- * where it has one, about ten times as fast; else noble's. Web Crypto is of no use here: it takes the whole input at once.
+ * where it has one, about ten times as fast; else a portable one: SHA-256, which all that is written here is named by, at
+ * once, the others loaded when a document names them. Web Crypto is of no use here: it takes the whole input at once.
  */
-import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import { StowageError } from '../errors.ts';
 import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts';
 import { nativeModule } from './runtime.ts';
+import { createSha256, type HashState } from './sha256.ts';
 
 /** Takes bytes, then gives their digest. */
 export interface Hasher {
@@ -15,34 +16,46 @@ export interface Hasher {
   digest(): Digest;
 }
 
-/** An implementation of one hash function, in the form that both Node and noble give it. */
-export type HashEngine = (algorithm: DigestAlgorithm) => { update(bytes: Uint8Array): unknown; digest(): Uint8Array };
+/** Makes a hash of an algorithm. */
+export type HashEngine = (algorithm: DigestAlgorithm) => HashState | Promise<HashState>;
 
-/** Noble's implementation, which runs everywhere. */
-export const portableHash: HashEngine = (algorithm) => nobleHashes[algorithm].create();
+/** What runs everywhere. */
+export const portableHash: HashEngine = async (algorithm) => {
+  if (algorithm === 'sha256') return createSha256();
+  const { sha384, sha512 } = await import('@noble/hashes/sha2.js');
+  return (algorithm === 'sha384' ? sha384 : sha512).create();
+};
 
 /** The runtime's own implementation; `undefined` where it has none. */
-export function nativeHash(): HashEngine | undefined {
-  return nativeModule<{ createHash: HashEngine }>('node:crypto')?.createHash;
+export function nativeHash(): ((algorithm: DigestAlgorithm) => HashState) | undefined {
+  return nativeModule<{ createHash: (algorithm: DigestAlgorithm) => HashState }>('node:crypto')?.createHash;
+}
+
+/** A new SHA-256 hasher. */
+export function createHasher(): Hasher {
+  return hasherOver('sha256', nativeHash()?.('sha256') ?? createSha256());
 }
 
 /**
- * A new hasher. `engine` is for tests, which hold both engines to the same results.
+ * A new hasher of an algorithm that a document names. `engine` is for tests, which hold both engines to the same results.
  *
  * @throws `DIGEST_INVALID` for an algorithm other than `sha256`, `sha384` and `sha512`.
  */
-export function createHasher(
-  algorithm: DigestAlgorithm = 'sha256',
+export async function hasherFor(
+  algorithm: DigestAlgorithm,
   engine: HashEngine = nativeHash() ?? portableHash,
-): Hasher {
-  if (!Object.hasOwn(nobleHashes, algorithm)) {
+): Promise<Hasher> {
+  if (!/^sha(256|384|512)$/.test(algorithm)) {
     throw new StowageError(
       'DIGEST_INVALID',
       `The digest algorithm ${JSON.stringify(algorithm)} is not known here. Use sha256, sha384 or sha512.`,
       { algorithm },
     );
   }
-  const hash = engine(algorithm);
+  return hasherOver(algorithm, await engine(algorithm));
+}
+
+function hasherOver(algorithm: DigestAlgorithm, hash: HashState): Hasher {
   let ended = false;
   const live = (): void => {
     if (ended)
@@ -61,10 +74,17 @@ export function createHasher(
   };
 }
 
-/** The digest of bytes in memory; a string stands for its UTF-8. */
-export function digestOf(bytes: Uint8Array | string, algorithm: DigestAlgorithm = 'sha256'): Digest {
-  const hasher = createHasher(algorithm);
+/** The SHA-256 digest of bytes in memory; a string stands for its UTF-8. */
+export function digestOf(bytes: Uint8Array | string): Digest {
+  const hasher = createHasher();
   hasher.update(typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes);
+  return hasher.digest();
+}
+
+/** The digest of bytes in memory by an algorithm that a document names. */
+export async function digestBy(algorithm: DigestAlgorithm, bytes: Uint8Array): Promise<Digest> {
+  const hasher = await hasherFor(algorithm);
+  hasher.update(bytes);
   return hasher.digest();
 }
 
@@ -83,7 +103,7 @@ export async function* verifyChunks(
   expected: { digest: Digest; size: number },
   what: string = expected.digest,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const hasher = createHasher(parseDigest(expected.digest).algorithm);
+  const hasher = await hasherFor(parseDigest(expected.digest).algorithm);
   let size = 0;
   const check = (): void => {
     const actual = hasher.digest();
@@ -105,8 +125,6 @@ export async function* verifyChunks(
   }
   if (size < expected.size) throw sizeMismatch(what, expected, size, 'in all');
 }
-
-const nobleHashes = { sha256, sha384, sha512 };
 
 function sizeMismatch(
   what: string,

@@ -1,6 +1,6 @@
 /** Blobs by digest in any `Storage`, under the names that image-layout.md gives them: `blobs/<algorithm>/<encoded>`. */
 import { type ByteSource, readChunks, releaseSource, toStream } from '../bytes/byte-source.ts';
-import { createHasher, verifyChunks } from '../bytes/hash.ts';
+import { hasherFor, verifyChunks } from '../bytes/hash.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
@@ -73,7 +73,7 @@ async function writeBlob(
       return describe(expected.digest, held.size);
     }
   }
-  const hasher = createHasher(algorithm);
+  const hasher = await hasherFor(algorithm);
   let size = 0;
   const file = await storage.create({ path: expected.digest && blobPath(expected.digest) });
   try {

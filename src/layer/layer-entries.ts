@@ -1,7 +1,7 @@
 /** A layer's entries: blob, decompression and tar in one stream, with faults that name the layer. */
 import { readChunks } from '../bytes/byte-source.ts';
 import { decompress } from '../bytes/compression.ts';
-import { createHasher } from '../bytes/hash.ts';
+import { hasherFor } from '../bytes/hash.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
@@ -45,7 +45,7 @@ async function* verifyDiffId(
   diffId: Digest,
   what: string,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const hasher = createHasher(parseDigest(diffId).algorithm);
+  const hasher = await hasherFor(parseDigest(diffId).algorithm);
   for await (const chunk of chunks) {
     hasher.update(chunk);
     yield chunk;

@@ -1,5 +1,5 @@
 /** Manifests and indexes in a repository: read with their digest checked, written with what they refer to announced. */
-import { digestOf } from '../bytes/hash.ts';
+import { digestBy, digestOf } from '../bytes/hash.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts';
@@ -54,7 +54,7 @@ export async function getDocument(
   const digest = isDigest(reference) ? reference : isDigest(said) ? said : digestOf(answer.bytes);
   for (const expected of new Set([digest, said])) {
     if (!isDigest(expected)) continue;
-    const actual = digestOf(answer.bytes, parseDigest(expected).algorithm);
+    const actual = await digestBy(parseDigest(expected).algorithm, answer.bytes);
     if (actual !== expected) throw wrongDigest(name, reference, expected, actual);
   }
   return { descriptor: { mediaType, digest, size: answer.bytes.length }, bytes: answer.bytes };

@@ -1,6 +1,6 @@
 /** A registry's repository as a place of content: blobs by digest, manifests by digest and tag, over the distribution protocol. */
 import { type ByteSource, readBytes, readChunks, releaseSource, toStream } from '../bytes/byte-source.ts';
-import { digestOf, verifyChunks } from '../bytes/hash.ts';
+import { digestBy, verifyChunks } from '../bytes/hash.ts';
 import type { BlobSource, ContentStore } from '../content/content.ts';
 import { isDocument } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
@@ -274,7 +274,7 @@ export class RemoteRepository implements ContentStore {
     const read = await readBytes(body, { maximum: this.registry.limits.jsonBytes, limit: 'jsonBytes', what, signal });
     // Kept for `tag`, whatever the caller does with its own.
     const bytes = read.slice();
-    const digest = digestOf(bytes, wanted === undefined ? 'sha256' : parseDigest(wanted).algorithm);
+    const digest = await digestBy(wanted === undefined ? 'sha256' : parseDigest(wanted).algorithm, bytes);
     const check = { digest: wanted ?? digest, size: size ?? bytes.length };
     for await (const _ of verifyChunks(readChunks(bytes), check, what));
     const document = { descriptor: { mediaType, digest, size: bytes.length }, bytes };

@@ -1,6 +1,6 @@
 /** A blob on its way into a registry: in one request where it is small, in chunks where it is not, whether its digest is known or not. */
 import { type ByteSource, readChunks } from '../bytes/byte-source.ts';
-import { createHasher } from '../bytes/hash.ts';
+import { type Hasher, hasherFor } from '../bytes/hash.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
@@ -67,7 +67,8 @@ async function uploadOnce(
   const { signal } = controller;
   const onAbort = (): void => controller.abort(options.signal?.reason);
   options.signal?.addEventListener('abort', onAbort, { once: true });
-  const source = new Source(body, expected, signal);
+  const algorithm = expected.digest === undefined ? 'sha256' : parseDigest(expected.digest).algorithm;
+  const source = new Source(body, expected, await hasherFor(algorithm), signal);
   let done = false;
   try {
     options.signal?.throwIfAborted();
@@ -161,15 +162,15 @@ async function close(
 class Source {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #expected: Partial<Descriptor>;
-  readonly #hasher: ReturnType<typeof createHasher>;
+  readonly #hasher: Hasher;
   #size = 0;
   #pending: Uint8Array = new Uint8Array(0);
   /** True once there is no byte beyond what `fill` gave. */
   ended = false;
 
-  constructor(body: ByteSource, expected: Partial<Descriptor>, signal: AbortSignal) {
+  constructor(body: ByteSource, expected: Partial<Descriptor>, hasher: Hasher, signal: AbortSignal) {
     this.#expected = expected;
-    this.#hasher = createHasher(expected.digest === undefined ? 'sha256' : parseDigest(expected.digest).algorithm);
+    this.#hasher = hasher;
     this.#chunks = readChunks(body, { signal })[Symbol.asyncIterator]();
   }
 

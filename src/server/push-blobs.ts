@@ -1,5 +1,5 @@
 /** The push category's blobs: monolithic, in chunks, mounted from another repository; and their deletion. */
-import { createHasher } from '../bytes/hash.ts';
+import { hasherFor } from '../bytes/hash.ts';
 import { blobPath } from '../content/blob-store.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -111,7 +111,7 @@ async function storeVerified(
   size: number | undefined,
 ): Promise<void> {
   const path = blobPath(digest);
-  const hasher = createHasher(parseDigest(digest).algorithm);
+  const hasher = await hasherFor(parseDigest(digest).algorithm);
   const held = await storage.stat(path);
   const file = held && (size === undefined || held.size === size) ? undefined : await storage.create();
   try {

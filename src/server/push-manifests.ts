@@ -1,5 +1,5 @@
 /** The push category's manifests: checked, stored byte for byte, made known to their subjects; and their deletion. */
-import { digestOf } from '../bytes/hash.ts';
+import { digestBy } from '../bytes/hash.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest, parseDigest } from '../oci/digest.ts';
 import { type ImageIndex, imageIndex } from '../oci/image-index.ts';
@@ -21,7 +21,7 @@ export async function putManifest(context: PushContext, reference: string): Prom
     tooLarge: `This registry takes manifests of up to ${limits.jsonBytes} bytes.`,
   });
   const algorithm = isDigest(reference) ? parseDigest(reference).algorithm : 'sha256';
-  const digest = digestOf(bytes, algorithm);
+  const digest = await digestBy(algorithm, bytes);
   if (isDigest(reference) && digest !== reference) {
     const message = `The manifest has the digest ${digest}, not ${reference}. Nothing was stored.`;
     throw refuse(400, 'DIGEST_INVALID', message, { expected: reference, actual: digest });

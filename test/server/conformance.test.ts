@@ -3,7 +3,7 @@
  * the requirement; those that bind clients alone are left out.
  */
 import { beforeEach, describe, expect, test } from 'vitest';
-import { digestOf } from '../../src/bytes/hash.ts';
+import { digestBy, digestOf } from '../../src/bytes/hash.ts';
 import { MemoryStorage, mediaTypes } from '../../src/index.ts';
 import { serve } from '../../src/server/index.ts';
 import {
@@ -223,7 +223,7 @@ describe('Push', () => {
   test('blobs and manifests are taken by SHA-384 and SHA-512 too', async () => {
     const content = bytesOf('content');
     for (const algorithm of ['sha384', 'sha512'] as const) {
-      const digest = digestOf(content, algorithm);
+      const digest = await digestBy(algorithm, content);
       const post = await client('POST', `/v2/a/blobs/uploads/?digest-algorithm=${algorithm}`);
       const put = await client('PUT', `${post.headers.get('location')}?digest=${digest}`, { body: content });
       expect(put.status).toBe(201);
@@ -234,7 +234,7 @@ describe('Push', () => {
         manifests: [],
         annotations: { algorithm },
       });
-      const named = digestOf(manifest, algorithm);
+      const named = await digestBy(algorithm, manifest);
       const headers = { 'Content-Type': mediaTypes.index };
       const pushed = await client('PUT', `/v2/a/manifests/${named}`, { headers, body: manifest });
       expect([pushed.status, pushed.headers.get('docker-content-digest')]).toEqual([201, named]);
