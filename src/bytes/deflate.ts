@@ -2,7 +2,7 @@
  * A DEFLATE encoder (RFC 1951) whose output is the same in every runtime: it depends on the input and the level, and on
  * nothing else. Synchronous; it works on one block of input at a time and refers back to the 32 KiB before it.
  */
-import { StowageError } from '../errors.ts';
+import { checkLevel, defaultLevel } from './compression-level.ts';
 import { BlockSplitter } from './deflate/block-splitter.ts';
 import { BlockWriter } from './deflate/block-writer.ts';
 import { isIncompressible, stretchSize } from './deflate/compressible.ts';
@@ -15,9 +15,6 @@ export const blockSize: number = 1024 * 1024;
 
 /** Bytes before a block that it may refer back to. */
 export const dictionarySize: number = windowSize;
-
-/** The level where none is given. */
-export const defaultLevel = 6;
 
 /** Compresses blocks of input at one level. Holds about 4 MiB of scratch memory, whatever the input. */
 export class DeflateEncoder {
@@ -86,16 +83,6 @@ export class DeflateEncoder {
     splitter.begin(input, from, this.finder.tokens, count, chunk);
     while (splitter.next()) writer.compressed(input, this.finder.tokens, splitter, final && splitter.end === to);
   }
-}
-
-/** @throws `ARGUMENT_INVALID` for what is no compression level. */
-export function checkLevel(level: number): void {
-  if (Number.isInteger(level) && level >= 0 && level <= 9) return;
-  throw new StowageError(
-    'ARGUMENT_INVALID',
-    `level ${String(level)}: not a compression level. Give a whole number from 0 (stored) to 9 (smallest), or leave it out.`,
-    { field: 'level', actual: level },
-  );
 }
 
 /**

@@ -1,10 +1,8 @@
 /** The framing of gzip (RFC 1952) around DEFLATE, in portable code: any number of members, each checked to its last byte. */
 import { crc32 } from './crc32.ts';
 import { letEventsIn } from './event-loop.ts';
+import type { GzipFault } from './gunzip.ts';
 import { Inflater, inflateInputBytes } from './inflate.ts';
-
-/** Makes the error for what is wrong at a byte of the input. */
-export type GzipFault = (reason: string, offset: number) => Error;
 
 /** As `gunzip`, which adds the limits. Holds about 400 KiB, whatever the input says, and lets events in between pieces of work. */
 export async function* gunzipPortably(

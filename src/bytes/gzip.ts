@@ -3,11 +3,8 @@
  * output depends on the bytes and the level only, so that a digest of it is the same in every runtime and release.
  */
 import { StowageError } from '../errors.ts';
-import { atLeast, readChunks } from './byte-source.ts';
-import { checkLevel, defaultLevel } from './deflate.ts';
-import { deflateCompressor } from './deflate-pool.ts';
-import { gzipBlocks } from './gzip-blocks.ts';
-import { gzipNatively } from './gzip-native.ts';
+import { atLeast } from './byte-source.ts';
+import { checkLevel, defaultLevel } from './compression-level.ts';
 
 /** How to compress. */
 export interface GzipOptions {
@@ -33,23 +30,35 @@ export interface GzipOptions {
  * those that come out are new, and hold 64 KiB or more but for the last.
  *
  * @throws `ARGUMENT_INVALID` for an unknown engine, a level or a number of workers that cannot be.
- * @throws `RUNTIME_UNSUPPORTED` where there is no native compressor, or none that takes a level.
- * @throws `WORKER_FAILED` when a worker dies at its work, as for want of memory.
+ * @throws while it is read: `RUNTIME_UNSUPPORTED` where there is no native compressor, or none that takes a level;
+ * `WORKER_FAILED` when a worker dies at its work, as for want of memory.
  */
 export function gzip(chunks: AsyncIterable<Uint8Array>, options: GzipOptions = {}): AsyncIterable<Uint8Array> {
-  const { engine = 'portable', level, workers, signal } = options;
+  const { engine = 'portable', level, workers } = options;
   if (level !== undefined) checkLevel(level);
   if (workers !== undefined) checkWorkers(workers);
-  if (engine === 'portable') {
-    const compressor = deflateCompressor(level ?? defaultLevel, workers);
-    return atLeast(gzipBlocks(readChunks(chunks, { signal }), compressor, signal));
+  if (engine !== 'portable' && engine !== 'native') {
+    throw new StowageError(
+      'ARGUMENT_INVALID',
+      `gzip engine ${JSON.stringify(engine)} is not known. Give 'portable' or 'native', or leave it out.`,
+      { field: 'engine', actual: engine },
+    );
   }
-  if (engine === 'native') return atLeast(gzipNatively(chunks, level, signal));
-  throw new StowageError(
-    'ARGUMENT_INVALID',
-    `gzip engine ${JSON.stringify(engine)} is not known. Give 'portable' or 'native', or leave it out.`,
-    { field: 'engine', actual: engine },
-  );
+  return atLeast(compressed(chunks, { ...options, engine }));
+}
+
+/** Engines are loaded when the first chunk is asked for: nobody pays for the one that is not used. */
+async function* compressed(
+  chunks: AsyncIterable<Uint8Array>,
+  { engine, level, workers, signal }: GzipOptions,
+): AsyncGenerator<Uint8Array, void, void> {
+  if (engine === 'native') {
+    const { gzipNatively } = await import('./gzip-native.ts');
+    yield* gzipNatively(chunks, level, signal);
+  } else {
+    const { gzipPortably } = await import('./gzip-portable.ts');
+    yield* gzipPortably(chunks, level ?? defaultLevel, workers, signal);
+  }
 }
 
 function checkWorkers(workers: number): void {

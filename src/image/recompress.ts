@@ -1,10 +1,11 @@
 /** The same layers, compressed otherwise: their diff IDs and the image's config stay, its manifest changes. */
 import { readChunks } from '../bytes/byte-source.ts';
+import { checkCompression } from '../bytes/compress.ts';
 import { decompress } from '../bytes/compression.ts';
 import { StowageError } from '../errors.ts';
 import type { Layer } from '../layer/layer.ts';
 import { contentAnnotations, type RewriteLayerOptions } from '../layer/rewrite-layer.ts';
-import { checkCompression, storeLayer } from '../layer/store-layer.ts';
+import { storeLayer } from '../layer/store-layer.ts';
 import { isNonDistributable, layerCompression } from '../oci/media-types.ts';
 import type { Image } from './image.ts';
 import { replaceLayers, rewriteOptions } from './map-layer.ts';

@@ -1,12 +1,13 @@
 /** Files into a layer blob: tar, two digests, gzip and storing in one pass, with memory bounded by constants. */
 import { type ByteSource, readBytes, readChunks } from '../bytes/byte-source.ts';
+import { checkCompression } from '../bytes/compress.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
 import { type TarSource, writeTar } from '../tar/write-tar.ts';
 import { type LayerFiles, type PlannedFile, planFiles, resolveTimestamp, type Timestamp } from './file.ts';
 import type { Layer } from './layer.ts';
-import { checkCompression, type StoreLayerOptions, storeLayer } from './store-layer.ts';
+import { type StoreLayerOptions, storeLayer } from './store-layer.ts';
 
 export interface CreateLayerOptions extends StoreLayerOptions {
   /** For files without an `mtime`, and made-up parents. Default `SOURCE_DATE_EPOCH`, else the epoch. */

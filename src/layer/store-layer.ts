@@ -1,9 +1,8 @@
 /** The one way in which a layer comes into being: a tar on its way into a store, with both its digests taken as it passes. */
-import { gzip } from '../bytes/gzip.ts';
+import { checkCompression, compress } from '../bytes/compress.ts';
 import { createHasher, type Hasher } from '../bytes/hash.ts';
 import { blobStore } from '../content/blob-store.ts';
 import type { BlobStore } from '../content/content.ts';
-import { StowageError } from '../errors.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import { type Layer, layerFrom } from './layer.ts';
@@ -41,19 +40,10 @@ export async function storeLayer(
     diffId = hasher.digest();
     check(diffId);
   });
-  const blob = await compress(hashed, compression, options);
+  const blob = compress(hashed, compression, { ...options.gzip, signal });
   const mediaType = layerTypes[compression];
   const descriptor = await store.write(blob, annotations ? { mediaType, annotations } : { mediaType }, { signal });
   return layerFrom(store, descriptor, diffId);
-}
-
-/** @throws `ARGUMENT_INVALID` */
-export function checkCompression(compression: unknown): void {
-  if (typeof compression === 'string' && Object.hasOwn(layerTypes, compression)) return;
-  throw new StowageError(
-    'ARGUMENT_INVALID',
-    `compression is ${JSON.stringify(compression)}; give 'gzip', 'zstd' or 'none'.`,
-  );
 }
 
 const layerTypes = {
@@ -61,17 +51,6 @@ const layerTypes = {
   zstd: mediaTypes.layerZstd,
   none: mediaTypes.layer,
 } as const;
-
-async function compress(
-  tar: AsyncIterable<Uint8Array>,
-  compression: keyof typeof layerTypes,
-  options: StoreLayerOptions,
-): Promise<AsyncIterable<Uint8Array>> {
-  if (compression === 'none') return tar;
-  if (compression === 'gzip') return gzip(tar, { ...options.gzip, signal: options.signal });
-  const { zstd } = await import('../bytes/zstd-native.ts');
-  return zstd(tar, { signal: options.signal });
-}
 
 async function* hashing(
   chunks: AsyncIterable<Uint8Array>,

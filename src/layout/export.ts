@@ -1,12 +1,11 @@
 /** Images out to where engines take them: a layout directory, or one archive that OCI and Docker readers both understand. */
 
 import { readChunks, toStream } from '../bytes/byte-source.ts';
-import { gzip } from '../bytes/gzip.ts';
+import { checkCompression, compress } from '../bytes/compress.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { blobPath } from '../content/blob-store.ts';
 import { copyGraph } from '../content/copy.ts';
 import { walkGraph } from '../content/graph.ts';
-import { StowageError } from '../errors.ts';
 import type { Image } from '../image/image.ts';
 import { type ImageContent, imageContent } from '../image/image-content.ts';
 import { annotationKeys } from '../oci/annotations.ts';
@@ -92,23 +91,12 @@ export function saveTarball(
   options: SaveTarballOptions = {},
 ): ReadableStream<Uint8Array> {
   const { tag = 'latest', compression = 'gzip', level, signal } = options;
-  if (compression !== 'gzip' && compression !== 'zstd' && compression !== 'none') {
-    throw new StowageError(
-      'ARGUMENT_INVALID',
-      `compression is ${JSON.stringify(compression)}; give 'gzip', 'zstd' or 'none'.`,
-    );
-  }
+  checkCompression(compression);
   checkRefName(tag);
   const content = imageContent(images);
   const first = Array.isArray(images) ? (images[0] as Image) : (images as Image);
   const tar = writeTar(archiveEntries(content, first, tag, options), { signal });
-  if (compression === 'zstd') return toStream(zstdLater(tar, signal));
-  return toStream(compression === 'gzip' ? gzip(tar, { level, signal }) : tar);
-}
-
-async function* zstdLater(tar: AsyncIterable<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  const { zstd } = await import('../bytes/zstd-native.ts');
-  yield* zstd(tar, { signal });
+  return toStream(compress(tar, compression, { level, signal }));
 }
 
 async function* archiveEntries(
