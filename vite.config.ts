@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 /** The library build and the tests in one: each entry point of package.json is one input here. */
 export default defineConfig({
-  plugins: [workerBesideChunks()],
+  plugins: [workerBesideItsThread()],
   build: {
     target: 'es2022',
     minify: false,
@@ -12,7 +12,7 @@ export default defineConfig({
       formats: ['es'],
       entry: {
         index: 'src/index.ts',
-        'deflate-worker': 'src/bytes/deflate-worker.ts',
+        'bytes/deflate-worker': 'src/bytes/deflate-worker.ts',
         'oci/index': 'src/oci/index.ts',
         'server/index': 'src/server/index.ts',
         'storage/node': 'src/storage/node.ts',
@@ -22,7 +22,11 @@ export default defineConfig({
         'node/index': 'src/node/index.ts',
       },
     },
-    rolldownOptions: { external: [/^node:/, /^fzstd$/, /^@noble\//, /^nanotar$/] },
+    rolldownOptions: {
+      external: [/^node:/, /^fzstd$/, /^@noble\//, /^nanotar$/],
+      // A file for each module: whoever bundles the library can leave out, or load later, what lies in a file of its own.
+      output: { preserveModules: true, preserveModulesRoot: 'src' },
+    },
   },
   test: {
     include: ['test/**/*.test.ts'],
@@ -34,22 +38,20 @@ export default defineConfig({
 
 /**
  * Leaves `new URL('./deflate-worker.ts', import.meta.url)` to whoever bundles the library next, with the name that the
- * script has in `dist/`: beside the chunks, where this and every other bundler finds it. Vite's own treatment of workers
- * writes an absolute path into a library.
+ * script has in `dist/`. Vite's own treatment of workers writes an absolute path into a library.
  */
-function workerBesideChunks(): Plugin {
+function workerBesideItsThread(): Plugin {
   const placeholder = '__deflateWorkerScript__';
   return {
-    name: 'worker-beside-chunks',
+    name: 'worker-beside-its-thread',
     apply: 'build',
     enforce: 'pre',
     transform(code, id) {
       if (!id.endsWith('/deflate-thread.ts')) return;
       return { code: code.replace(/(?<!from )'\.\/deflate-worker\.ts'/g, placeholder), map: null };
     },
-    renderChunk(code, chunk) {
+    renderChunk(code) {
       if (!code.includes(placeholder)) return;
-      if (chunk.fileName.includes('/')) this.error(`${chunk.fileName} must lie beside deflate-worker.js`);
       return { code: code.replaceAll(placeholder, "'./deflate-worker.js'"), map: null };
     },
   };

@@ -15,7 +15,6 @@ import { placed } from './files.ts';
 import { addHistory, changeTime, formatTime } from './history.ts';
 import type { ImageFiles, ImageFilesOptions } from './image-files.ts';
 import { inFamily } from './media-family.ts';
-import { readImage } from './read-image.ts';
 
 export interface ScratchOptions {
   /** Default `linux/amd64`. */
@@ -131,6 +130,8 @@ export class Image {
   static async from(source: ContentSource, reference: string | Descriptor, options: FromOptions = {}): Promise<Image> {
     const { platform, created, store } = options;
     const wanted = platform === undefined ? undefined : toPlatform(platform);
+    // Loaded when asked for: whoever starts from scratch does not pay for what reads documents.
+    const { readImage } = await import('./read-image.ts');
     return new Image({ ...(await readImage(source, reference, { ...options, platform: wanted })), created, store });
   }
 

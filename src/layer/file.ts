@@ -6,7 +6,7 @@ import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { limitExceeded } from '../limits.ts';
 import { type EntryType, entryTypes, type TarHeader } from '../tar/entry.ts';
-import { encodeText } from '../tar/text.ts';
+import { compareBytes, encodeText } from '../tar/text.ts';
 
 /** A file, directory, link or device that a layer is to hold. */
 export interface LayerFile {
@@ -123,14 +123,6 @@ export function compareBytewise(a: string, b: string): number {
     if ((left & 0xf800) === 0xd800 || (right & 0xf800) === 0xd800)
       return compareBytes(encodeText(a) as Uint8Array, encodeText(b) as Uint8Array);
     return left - right;
-  }
-  return a.length - b.length;
-}
-
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const shorter = Math.min(a.length, b.length);
-  for (let index = 0; index < shorter; index++) {
-    if (a[index] !== b[index]) return (a[index] as number) - (b[index] as number);
   }
   return a.length - b.length;
 }

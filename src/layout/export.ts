@@ -5,7 +5,6 @@ import { checkCompression, compress } from '../bytes/compress.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { blobPath } from '../content/blob-store.ts';
 import { copyGraph } from '../content/copy.ts';
-import { walkGraph } from '../content/graph.ts';
 import type { Image } from '../image/image.ts';
 import { type ImageContent, imageContent } from '../image/image-content.ts';
 import { annotationKeys } from '../oci/annotations.ts';
@@ -93,20 +92,18 @@ export function saveTarball(
   const { tag = 'latest', compression = 'gzip', level, signal } = options;
   checkCompression(compression);
   checkRefName(tag);
-  const content = imageContent(images);
-  const first = Array.isArray(images) ? (images[0] as Image) : (images as Image);
-  const tar = writeTar(archiveEntries(content, first, tag, options), { signal });
+  const list = Array.isArray(images) ? (images as readonly Image[]) : [images as Image];
+  const tar = writeTar(archiveEntries(imageContent(list), list, tag, options), { signal });
   return toStream(compress(tar, compression, { level, signal }));
 }
 
 async function* archiveEntries(
   content: ImageContent,
-  first: Image,
+  images: readonly Image[],
   tag: string,
   options: ExportOptions,
 ): AsyncGenerator<TarSource> {
   const { signal, onProgress } = options;
-  const { documents, blobs } = await walkGraph(content, [content.root], { signal });
   const name = fullName(tag);
   const annotations = {
     ...(name && { 'io.containerd.image.name': formatReference(name) }),
@@ -117,23 +114,34 @@ async function* archiveEntries(
     mediaType: mediaTypes.index,
     manifests: [{ ...content.root, annotations }],
   });
-  const kept = blobs.filter((blob) => !isNonDistributable(blob.mediaType));
+  const documents = once([content.root, ...images.map((image) => image.descriptor)]);
+  const blobs = once(images.flatMap((image) => [image.manifest.config, ...buildLayerDescriptors(image)])).filter(
+    ({ mediaType }) => !isNonDistributable(mediaType),
+  );
+  const blob = async (descriptor: Descriptor): Promise<TarSource> => {
+    const stream = await content.read(descriptor, { signal });
+    return { ...file(blobPath(descriptor.digest)), size: descriptor.size, body: readChunks(stream, { signal }) };
+  };
   yield file('oci-layout', serializeLayoutHeader());
   yield file('index.json', index);
-  yield file('manifest.json', dockerManifest(first, name && tag));
+  yield file('manifest.json', dockerManifest(images[0]!, name && tag));
   yield directory('blobs');
-  for (const algorithm of new Set(
-    [...documents.map(({ descriptor }) => descriptor), ...kept].map(({ digest }) => digest.split(':', 1)[0]),
-  )) {
+  for (const algorithm of new Set([...documents, ...blobs].map(({ digest }) => digest.split(':', 1)[0]))) {
     yield directory(`blobs/${algorithm}`);
   }
-  for (const { descriptor, bytes } of documents) yield file(blobPath(descriptor.digest), bytes);
-  for (const descriptor of kept) {
+  for (const descriptor of documents) yield await blob(descriptor);
+  for (const descriptor of blobs) {
     signal?.throwIfAborted();
-    const body = readChunks(await content.read(descriptor, { signal }), { signal });
-    yield { ...file(blobPath(descriptor.digest)), size: descriptor.size, body };
+    yield await blob(descriptor);
     onProgress?.({ phase: 'write', descriptor, transferred: descriptor.size, total: descriptor.size });
   }
+}
+
+/** Each content once, where it is named first. */
+function once(descriptors: readonly Descriptor[]): Descriptor[] {
+  const seen = new Map<Digest, Descriptor>();
+  for (const descriptor of descriptors) if (!seen.has(descriptor.digest)) seen.set(descriptor.digest, descriptor);
+  return [...seen.values()];
 }
 
 /** What `docker save` calls `manifest.json`: the config and layers of an image by their paths in the archive. */

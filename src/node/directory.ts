@@ -7,7 +7,7 @@ import { StowageError } from '../errors.ts';
 import type { LayerFile } from '../layer/file.ts';
 import { type Ignore, parseIgnore } from '../layer/ignore.ts';
 import { diskFailed, isMissing } from '../storage/node-file.ts';
-import { decodeText } from '../tar/text.ts';
+import { decodeText } from '../tar/decode-text.ts';
 import { fileBody, localPath, missing } from './read-file.ts';
 
 /** What is taken from the disk besides names, content and permission bits. */

@@ -4,14 +4,15 @@
  */
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
-import { blockSize, checksumHolds, field, isZeroBlock, paddingAfter, readNumber } from './block.ts';
+import { blockSize, field, paddingAfter } from './block.ts';
 import { BodyReader } from './body.ts';
 import { ChunkQueue } from './chunk-queue.ts';
+import { byteLengthOf, decodeField } from './decode-text.ts';
 import type { TarEvent, TarHeader } from './entry.ts';
 import { dialectOf, type Extended, finishPath, readHeader } from './header.ts';
 import { inForce, mergeGlobal, type PaxRecords, parsePax } from './pax.ts';
+import { checksumHolds, isZeroBlock, readNumber } from './read-block.ts';
 import { checkExtents, type Extents, readOldExtents, readSparseRecords, SparseMapReader } from './sparse.ts';
-import { byteLengthOf, decodeField } from './text.ts';
 
 type State = 'header' | 'metadata' | 'old-sparse' | 'sparse-map' | 'link' | 'body' | 'padding' | 'done';
 

@@ -1,8 +1,9 @@
 /** Reads one header block, and what extended headers said before it, into a `TarHeader`. */
-import { blockSize, field, readNumber } from './block.ts';
+import { blockSize, field } from './block.ts';
+import { decodeField, decodeText } from './decode-text.ts';
 import type { EntryType, TarHeader } from './entry.ts';
 import { type Fail, type PaxRecords, paxNumber, paxTime, paxValue, paxXattrs } from './pax.ts';
-import { decodeField, decodeText } from './text.ts';
+import { readNumber } from './read-block.ts';
 
 /** The dialect by the magic: POSIX has a prefix field, GNU has other things in its place, v7 ends after the link name. */
 export type Dialect = 'v7' | 'ustar' | 'gnu';

@@ -1,14 +1,13 @@
-/** PAX extended header records, `length keyword=value\n`, between bytes and keyword maps (POSIX pax, "pax Extended Header"). */
+/** Reads PAX extended header records, `length keyword=value\n`, into keyword maps (POSIX pax, "pax Extended Header"). */
 import type { StowageError } from '../errors.ts';
-import { decodeText } from './text.ts';
+import { decodeText } from './decode-text.ts';
+import { xattrPrefix } from './write-pax.ts';
 
 /** Values by keyword, as bytes: an extended attribute need not be text. A record of no value is there, and empty. */
 export type PaxRecords = Map<string, Uint8Array>;
 
 /** Makes the error for a problem; its holder knows the archive, the offset and the entry. */
 export type Fail = (problem: string) => StowageError;
-
-export const xattrPrefix = 'SCHILY.xattr.';
 
 /**
  * Reads the body of an extended header, strictly: a record that is not exactly as long as it says fails. Later records
@@ -103,15 +102,6 @@ export function paxTime(value: Uint8Array, fail: Fail): { seconds: number; nanos
   return { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds };
 }
 
-/** A time as a record's value, without trailing zeros. */
-export function formatTime(seconds: number, nanoseconds: number): string {
-  if (nanoseconds === 0) return String(seconds);
-  const negative = seconds < 0;
-  const whole = negative ? -seconds - 1 : seconds;
-  const part = negative ? 1_000_000_000 - nanoseconds : nanoseconds;
-  return `${negative ? '-' : ''}${whole}.${String(part).padStart(9, '0').replace(/0+$/, '')}`;
-}
-
 /**
  * Extended attributes: `SCHILY.xattr.` with the bytes as they are, or else libarchive's `LIBARCHIVE.xattr.` with a
  * percent-encoded name and base64. An empty value is an empty attribute.
@@ -131,26 +121,6 @@ export function paxXattrs(records: PaxRecords): Record<string, Uint8Array> | und
     }
   }
   return xattrs;
-}
-
-/** The body of an extended header, its records sorted by the bytes of their keywords. */
-export function formatPax(records: readonly (readonly [key: Uint8Array, value: Uint8Array])[]): Uint8Array {
-  const sorted = [...records].sort(([a], [b]) => compareBytes(a, b));
-  const lengths = sorted.map(([key, value]) => recordLength(key.length + value.length + 3));
-  const body = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
-  let at = 0;
-  sorted.forEach(([key, value], index) => {
-    const digits = String(lengths[index]);
-    for (let digit = 0; digit < digits.length; digit++) body[at++] = digits.charCodeAt(digit);
-    body[at++] = 0x20;
-    body.set(key, at);
-    at += key.length;
-    body[at++] = 0x3d;
-    body.set(value, at);
-    at += value.length;
-    body[at++] = 0x0a;
-  });
-  return body;
 }
 
 const libarchivePrefix = 'LIBARCHIVE.xattr.';
@@ -198,18 +168,6 @@ function keywordOf(bytes: Uint8Array, start: number, end: number): string {
     if (index === codes.length) return name;
   }
   return decodeText(bytes, start, end);
-}
-
-/** The length of a record counts its own digits. */
-function recordLength(rest: number): number {
-  const length = rest + String(rest).length;
-  return rest + String(length).length;
-}
-
-function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const length = Math.min(a.length, b.length);
-  for (let at = 0; at < length; at++) if (a[at] !== b[at]) return a[at]! - b[at]!;
-  return a.length - b.length;
 }
 
 function percentDecode(name: string): string {

@@ -2,7 +2,7 @@
 import { readChunks } from '../bytes/byte-source.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { TarDecoder } from './decoder.ts';
+import type { TarDecoder } from './decoder.ts';
 import type { TarHeader } from './entry.ts';
 
 /** An entry that was read. */
@@ -32,6 +32,8 @@ export async function* readTar(
   chunks: AsyncIterable<Uint8Array>,
   options: { limits?: Partial<Limits>; signal?: AbortSignal; what?: string } = {},
 ): AsyncGenerator<TarEntry, void, void> {
+  // Loaded when asked for: whoever only writes archives does not pay for what reads them.
+  const { TarDecoder } = await import('./decoder.ts');
   const decoder = new TarDecoder(options);
   const source = readChunks(chunks, { signal: options.signal })[Symbol.asyncIterator]();
   let isOpen = true;

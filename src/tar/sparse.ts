@@ -3,9 +3,10 @@
  * header and blocks after it (old GNU), in PAX records (0.0 and 0.1), and in front of the data (1.0).
  * See GNU tar's manual, "Storing Sparse Files".
  */
-import { blockSize, readNumber } from './block.ts';
+import { blockSize } from './block.ts';
+import { decodeText } from './decode-text.ts';
 import { type Fail, type PaxRecords, paxNumber, paxValue, readDecimal } from './pax.ts';
-import { decodeText } from './text.ts';
+import { readNumber } from './read-block.ts';
 
 /** Where a file has data: `offset, length, offset, length, …`, ascending. Flat, because an archive may have many. */
 export type Extents = number[];

@@ -2,8 +2,8 @@
 import { checksumOf, field, octalMaximum, writeOctal } from './block.ts';
 import { fileInvalid } from './check-header.ts';
 import type { EntryType, TarHeader } from './entry.ts';
-import { formatPax, formatTime, xattrPrefix } from './pax.ts';
 import { encodeText, isEscaped, isPlain } from './text.ts';
+import { formatPax, formatTime, xattrPrefix } from './write-pax.ts';
 
 /** A header made ready: what goes into its block, and the body of the extended header before it, if it needs one. */
 export interface PlannedHeader {

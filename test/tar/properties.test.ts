@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { StowageError } from '../../src/errors.ts';
 import type { TarHeader } from '../../src/tar/entry.ts';
-import { decodeText, encodeText, isEscaped } from '../../src/tar/text.ts';
+import { decodeText } from '../../src/tar/decode-text.ts';
+import { encodeText, isEscaped } from '../../src/tar/text.ts';
 import { bytesOf, decode, encode, end, entry, join, meta, octal, padded, pax, rawHeader } from './archives.ts';
 
 type Source = TarHeader & { body: Uint8Array };
