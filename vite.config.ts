@@ -1,9 +1,12 @@
-import type { Plugin } from 'vite';
+import { join } from 'node:path';
+import type { Plugin, Rolldown } from 'vite';
 import { defineConfig } from 'vitest/config';
+
+const source = join(import.meta.dirname, 'src');
 
 /** The library build and the tests in one: each entry point of package.json is one input here. */
 export default defineConfig({
-  plugins: [workerBesideItsThread()],
+  plugins: [workerBesideChunks()],
   build: {
     target: 'es2022',
     minify: false,
@@ -12,7 +15,7 @@ export default defineConfig({
       formats: ['es'],
       entry: {
         index: 'src/index.ts',
-        'bytes/deflate-worker': 'src/bytes/deflate-worker.ts',
+        'deflate-worker': 'src/bytes/deflate-worker.ts',
         'oci/index': 'src/oci/index.ts',
         'server/index': 'src/server/index.ts',
         'storage/node': 'src/storage/node.ts',
@@ -24,8 +27,7 @@ export default defineConfig({
     },
     rolldownOptions: {
       external: [/^node:/, /^fzstd$/, /^@noble\//, /^nanotar$/],
-      // A file for each module: whoever bundles the library can leave out, or load later, what lies in a file of its own.
-      output: { preserveModules: true, preserveModulesRoot: 'src' },
+      output: { codeSplitting: { groups: chunks() } },
     },
   },
   test: {
@@ -37,21 +39,69 @@ export default defineConfig({
 });
 
 /**
- * Leaves `new URL('./deflate-worker.ts', import.meta.url)` to whoever bundles the library next, with the name that the
- * script has in `dist/`. Vite's own treatment of workers writes an absolute path into a library.
+ * What lies in one file of `dist/` stays together in whatever is bundled from it: so what is loaded at once lies in few
+ * files, and what an `import()` brings in others. A module goes into the first group that needs it: what compressing
+ * workers load too, the documents, what builds and saves an image, what reads one, and the rest of the main entry, which
+ * itself is left with nothing but names.
  */
-function workerBesideItsThread(): Plugin {
+function chunks(): Rolldown.CodeSplittingGroup[] {
+  const image = ['image/image.ts', 'layout/export.ts'];
+  const groups: [name: string, ...roots: string[]][] = [
+    ['oci', 'oci/index.ts'],
+    ['image', ...image],
+    ['reading', 'image/image-files.ts', 'image/read-image.ts', 'layer/layer-entries.ts'],
+    ['more', 'index.ts'],
+  ];
+  const inWorker = reached('bytes/deflate-worker.ts');
+  const inImage = reached(...image);
+  return [
+    {
+      name: (id, graph) => (inWorker(id, graph) && inImage(id, graph) ? 'base' : null),
+      debugName: 'base',
+      priority: groups.length + 1,
+    },
+    ...groups.map(([name, ...roots], index): Rolldown.CodeSplittingGroup => {
+      const inGroup = reached(...roots);
+      return {
+        name: (id, graph) => (id.startsWith(source) && inGroup(id, graph) && !inWorker(id, graph) ? name : null),
+        debugName: name,
+        priority: groups.length - index,
+      };
+    }),
+  ];
+}
+
+/** Whether a module is among these, or imported by them at once. */
+function reached(...roots: string[]): (id: string, graph: Rolldown.ChunkingContext) => boolean {
+  const seen = new Set<string>();
+  return (id, graph) => {
+    const visit = (module: string): void => {
+      if (seen.has(module)) return;
+      seen.add(module);
+      graph.getModuleInfo(module)?.importedIds.forEach(visit);
+    };
+    for (const root of roots) visit(join(source, root));
+    return seen.has(id);
+  };
+}
+
+/**
+ * Leaves `new URL('./deflate-worker.ts', import.meta.url)` to whoever bundles the library next, with the name that the
+ * script has in `dist/`: beside the chunks, where this and every other bundler finds it. Vite's own treatment of workers writes an absolute path into a library.
+ */
+function workerBesideChunks(): Plugin {
   const placeholder = '__deflateWorkerScript__';
   return {
-    name: 'worker-beside-its-thread',
+    name: 'worker-beside-chunks',
     apply: 'build',
     enforce: 'pre',
     transform(code, id) {
       if (!id.endsWith('/deflate-thread.ts')) return;
       return { code: code.replace(/(?<!from )'\.\/deflate-worker\.ts'/g, placeholder), map: null };
     },
-    renderChunk(code) {
+    renderChunk(code, chunk) {
       if (!code.includes(placeholder)) return;
+      if (chunk.fileName.includes('/')) this.error(`${chunk.fileName} must lie beside deflate-worker.js`);
       return { code: code.replaceAll(placeholder, "'./deflate-worker.js'"), map: null };
     },
   };
