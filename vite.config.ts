@@ -41,38 +41,41 @@ export default defineConfig({
 /**
  * What lies in one file of `dist/` stays together in whatever is bundled from it: so what is loaded at once lies in few
  * files, and what an `import()` brings in others. A module goes into the first group that needs it: what compressing
- * workers load too, the documents, what builds and saves an image, what reads one, and the rest of the main entry, which
- * itself is left with nothing but names.
+ * workers load too, the documents, what builds and saves an image, what reads its layers (but for what archives are read
+ * with too), and the rest of the main entry, which itself is left with nothing but names.
  */
 function chunks(): Rolldown.CodeSplittingGroup[] {
-  const image = ['image/image.ts', 'layout/export.ts'];
-  const groups: [name: string, ...roots: string[]][] = [
-    ['oci', 'oci/index.ts'],
-    ['image', ...image],
-    ['reading', 'image/image-files.ts', 'image/read-image.ts', 'layer/layer-entries.ts'],
-    ['more', 'index.ts'],
-  ];
   const inWorker = reached('bytes/deflate-worker.ts');
-  const inImage = reached(...image);
-  return [
-    {
-      name: (id, graph) => (inWorker(id, graph) && inImage(id, graph) ? 'base' : null),
-      debugName: 'base',
-      priority: groups.length + 1,
-    },
-    ...groups.map(([name, ...roots], index): Rolldown.CodeSplittingGroup => {
-      const inGroup = reached(...roots);
-      return {
-        name: (id, graph) => (id.startsWith(source) && inGroup(id, graph) && !inWorker(id, graph) ? name : null),
-        debugName: name,
-        priority: groups.length - index,
-      };
-    }),
+  const inMain = reached('index.ts');
+  const inImage = reached('image/image.ts', 'layout/export.ts');
+  const inDocuments = reached('oci/index.ts');
+  const inReading = reached(
+    'image/image-files.ts',
+    'image/read-image.ts',
+    'image/compare-images.ts',
+    'image/merge-layers.ts',
+    'image/rename-entries.ts',
+  );
+  const groups: [name: string, ...tests: Test[]][] = [
+    ['base', inWorker, inImage],
+    ['oci', inDocuments],
+    ['image', inImage],
+    ['streams', inReading, inMain],
+    ['reading', inReading],
+    ['more', inMain],
   ];
+  return groups.map(([name, ...tests], index) => ({
+    debugName: name,
+    priority: groups.length - index,
+    name: (id, graph) =>
+      (name === 'base' || !inWorker(id, graph)) && tests.every((test) => test(id, graph)) ? name : null,
+  }));
 }
 
+type Test = (id: string, graph: Rolldown.ChunkingContext) => boolean;
+
 /** Whether a module is among these, or imported by them at once. */
-function reached(...roots: string[]): (id: string, graph: Rolldown.ChunkingContext) => boolean {
+function reached(...roots: string[]): Test {
   const seen = new Set<string>();
   return (id, graph) => {
     const visit = (module: string): void => {
@@ -81,13 +84,14 @@ function reached(...roots: string[]): (id: string, graph: Rolldown.ChunkingConte
       graph.getModuleInfo(module)?.importedIds.forEach(visit);
     };
     for (const root of roots) visit(join(source, root));
-    return seen.has(id);
+    return id.startsWith(source) && seen.has(id);
   };
 }
 
 /**
  * Leaves `new URL('./deflate-worker.ts', import.meta.url)` to whoever bundles the library next, with the name that the
- * script has in `dist/`: beside the chunks, where this and every other bundler finds it. Vite's own treatment of workers writes an absolute path into a library.
+ * script has in `dist/`: beside the chunks, where this and every other bundler finds it. Vite's own treatment of workers
+ * writes an absolute path into a library.
  */
 function workerBesideChunks(): Plugin {
   const placeholder = '__deflateWorkerScript__';

@@ -9,7 +9,6 @@ import { toDocker } from './formats.ts';
 import { type FromOptions, Image } from './image.ts';
 import type { ImageContent } from './image-content.ts';
 import { isDocker } from './media-family.ts';
-import { addToIndex, IndexRewriter } from './rewrite-index.ts';
 
 export interface PlatformsOptions {
   limits?: Partial<Limits>;
@@ -43,6 +42,7 @@ export async function mapPlatforms(
   map: (image: Image, descriptor: Descriptor) => Image | undefined | Promise<Image | undefined>,
   options: MapPlatformsOptions = {},
 ): Promise<ImageContent> {
+  const { IndexRewriter } = await import('./rewrite-index.ts');
   const rewriter = new IndexRewriter(source, options);
   return rewriter.rewrite(reference, async (descriptor) => {
     if (!(await rewriter.isImage(descriptor))) return descriptor;
@@ -94,6 +94,7 @@ export async function addPlatform(
   image: Image,
   options: PlatformsOptions = {},
 ): Promise<ImageContent> {
+  const { addToIndex, IndexRewriter } = await import('./rewrite-index.ts');
   const rewriter = new IndexRewriter(source, options);
   const content = await rewriter.rewrite(reference, async (descriptor) => {
     const platform = await rewriter.platformOf(descriptor);
@@ -124,6 +125,7 @@ async function select(
     for (const each of matching) missing.delete(each);
     return matching.length > 0;
   };
+  const { IndexRewriter } = await import('./rewrite-index.ts');
   const rewriter = new IndexRewriter(source, options);
   const content = await rewriter.rewrite(reference, async (descriptor) => {
     const platform = await rewriter.platformOf(descriptor);

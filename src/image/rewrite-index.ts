@@ -1,4 +1,4 @@
-/** An index, and those nested in it, written anew around the manifests that change; what does not change keeps its bytes. */
+/** An index, and those nested in it, written anew around the manifests that change; what does not change keeps its bytes. Loaded when one is. */
 import { readChunks, toStream } from '../bytes/byte-source.ts';
 import { digestOf } from '../bytes/hash.ts';
 import type { ContentSource } from '../content/content.ts';

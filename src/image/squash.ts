@@ -1,15 +1,9 @@
 /** Several layers made into one that has the same effect. */
-import { StowageError } from '../errors.ts';
-import { type Changeset, readChangeset } from '../layer/changeset.ts';
-import { type MergedFile, MergedTree } from '../layer/merged-tree.ts';
 import type { RewriteLayerOptions } from '../layer/rewrite-layer.ts';
-import { diffTrees } from '../layer/tree-diff.ts';
-import { writeTreeLayer } from '../layer/tree-layer.ts';
 import type { History } from '../oci/image-config.ts';
-import { isNonDistributable } from '../oci/media-types.ts';
 import { completeHistory, layerPositions } from './history.ts';
 import type { Image } from './image.ts';
-import { layerNumber, rewriteOptions } from './map-layer.ts';
+import { layerNumber } from './map-layer.ts';
 
 export interface SquashOptions extends RewriteLayerOptions {
   /** The lowest layer to be squashed: counted from 0 for the base (default), or from -1 for the top. */
@@ -34,6 +28,7 @@ export async function squash(image: Image, options: SquashOptions = {}): Promise
   const history = completeHistory(image.config);
   const first = layerPositions(history)[from]!;
   const kept = history.map((entry, index) => (index < first ? entry : { ...entry, empty_layer: true }));
+  const { mergeFrom } = await import('./merge-layers.ts');
   return mergeFrom(image, from, [...kept, step(image, 'squash', count)], options);
 }
 
@@ -45,34 +40,8 @@ export async function squash(image: Image, options: SquashOptions = {}): Promise
  */
 export async function flatten(image: Image, options: RewriteLayerOptions = {}): Promise<Image> {
   if (image.layers.length === 0) return image;
+  const { mergeFrom } = await import('./merge-layers.ts');
   return mergeFrom(image, 0, [step(image, 'flatten', image.layers.length)], options);
-}
-
-async function mergeFrom(image: Image, from: number, history: History[], options: RewriteLayerOptions): Promise<Image> {
-  const foreign = image.layers.find(({ descriptor }) => isNonDistributable(descriptor.mediaType));
-  if (foreign !== undefined) {
-    throw new StowageError(
-      'MEDIA_TYPE_UNSUPPORTED',
-      `Layer ${foreign.descriptor.digest} is non-distributable: it must neither be made part of another nor passed over. Squash images without such layers only.`,
-      { digest: foreign.descriptor.digest },
-    );
-  }
-  const settings = rewriteOptions(image, options);
-  const below = new MergedTree(options.limits);
-  const all = new MergedTree(options.limits);
-  for (const [number, layer] of image.layers.entries()) {
-    const changeset: Changeset = await readChangeset(layer, settings);
-    if (number < from) below.apply(changeset, number);
-    all.apply(changeset, number);
-  }
-  const layer = await writeTreeLayer(diffTrees(below, all, isOneEntry), image.layers, settings);
-  const layers = [...image.layers.slice(0, from), layer];
-  return image.with({ layers, config: { ...image.config, history } });
-}
-
-/** The layers below are the same, so what comes from one of them is. */
-function isOneEntry(before: MergedFile, after: MergedFile): boolean {
-  return before.layer === after.layer && before.offset === after.offset;
 }
 
 function step(image: Image, verb: string, count: number): History {

@@ -14,7 +14,7 @@ import { mediaTypes } from '../oci/media-types.ts';
 import type { Storage } from '../storage/storage.ts';
 import { writeStorageFile } from '../storage/write.ts';
 import { readLayoutFile } from './layout-file.ts';
-import { type LayoutReport, verifyLayout } from './verify.ts';
+import type { LayoutReport } from './verify.ts';
 
 export interface LayoutOptions {
   limits?: Partial<Limits>;
@@ -196,6 +196,7 @@ export class Layout implements ContentStore {
 
   /** Reads everything and reports all that is wrong: documents, blobs against their digests, and what is named but missing. */
   async verify(options: { signal?: AbortSignal } = {}): Promise<LayoutReport> {
+    const { verifyLayout } = await import('./verify.ts');
     return verifyLayout(this.storage, { limits: this.#limits, signal: options.signal });
   }
 

@@ -5,7 +5,6 @@ import type { Limits } from '../limits.ts';
 import { annotationKeys } from '../oci/annotations.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Unpacked } from './archive.ts';
-import { openDockerArchive } from './docker-archive.ts';
 import { Layout, refName, type Tag } from './layout.ts';
 
 export interface ArchiveContent {
@@ -35,6 +34,7 @@ export async function readArchive(
     return { content: layout, roots: manifests, tags, tag };
   }
   if (await storage.stat('manifest.json')) {
+    const { openDockerArchive } = await import('./docker-archive.ts');
     const { content, roots, tags } = await openDockerArchive(unpacked, limits, signal);
     return { content, roots, tags, tag: tags[0]?.name };
   }
