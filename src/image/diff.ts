@@ -5,7 +5,7 @@ import type { RewriteLayerOptions } from '../layer/rewrite-layer.ts';
 import type { NameChange } from '../layer/tree-diff.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import type { Image } from './image.ts';
-import { rewriteOptions } from './map-layer.ts';
+import { rewriteOptions } from './replace-layers.ts';
 
 export interface DiffOptions extends LayerEntriesOptions {
   /** Whether a file that differs in its `mtime` alone is changed. Default true. */

@@ -7,9 +7,9 @@ import {
   type RewrittenEntries,
   rewriteLayer,
 } from '../layer/rewrite-layer.ts';
-import type { History } from '../oci/image-config.ts';
 import { completeHistory, layerPositions } from './history.ts';
 import type { Image } from './image.ts';
+import { replaceLayers, rewriteOptions } from './replace-layers.ts';
 
 /** Which layers: a number, 0 for the base and -1 for the top, or a question asked of each. */
 export type WhichLayers = number | ((layer: Layer, index: number) => boolean);
@@ -58,44 +58,6 @@ export function removeLayer(image: Image, which: WhichLayers): Image {
   const positions = layerPositions(history);
   const gone = new Set([...removed].map((index) => positions[index]));
   return image.with({ layers, config: { ...config, history: history.filter((_, index) => !gone.has(index)) } });
-}
-
-/** The image with other layers in the places of those that `replace` gives others for, one after another from the base up. */
-export async function replaceLayers(
-  image: Image,
-  replace: (layer: Layer, index: number) => Layer | Promise<Layer>,
-): Promise<Image> {
-  const layers: Layer[] = [];
-  for (const [index, layer] of image.layers.entries()) layers.push(await replace(layer, index));
-  if (layers.every((layer, index) => layer === image.layers[index])) return image;
-  const { config } = image;
-  const history = retold(config.history, image.layers, layers);
-  return image.with({ layers, ...(history !== config.history && { config: { ...config, history } }) });
-}
-
-/** The history with the new diff IDs of layers that entries call by the old ones, as those of `Image.append` do. */
-function retold(
-  history: History[] | undefined,
-  before: readonly Layer[],
-  after: readonly Layer[],
-): History[] | undefined {
-  const positions = layerPositions(history ?? []);
-  let changed = history;
-  for (const [index, { diffId }] of before.entries()) {
-    const position = positions[index] ?? -1;
-    const said = changed?.[position]?.created_by;
-    if (changed === undefined || after[index]!.diffId === diffId || !said?.includes(diffId)) continue;
-    changed = changed.with(position, {
-      ...changed[position],
-      created_by: said.replaceAll(diffId, after[index]!.diffId),
-    });
-  }
-  return changed;
-}
-
-/** The image's own store and time, where the options name none. */
-export function rewriteOptions(image: Image, options: RewriteLayerOptions): RewriteLayerOptions {
-  return { ...options, store: options.store ?? image.store, mtime: options.mtime ?? new Date(image.timeOfChange) };
 }
 
 function chooseLayers({ layers }: Image, which: WhichLayers): ReadonlySet<number> {

@@ -8,7 +8,7 @@ import { writeTreeLayer } from '../layer/tree-layer.ts';
 import type { History } from '../oci/image-config.ts';
 import { isNonDistributable } from '../oci/media-types.ts';
 import type { Image } from './image.ts';
-import { rewriteOptions } from './map-layer.ts';
+import { rewriteOptions } from './replace-layers.ts';
 
 /** The image with its layers from `from` up as one, and with this history. */
 export async function mergeFrom(

@@ -8,8 +8,8 @@ import { contentAnnotations, type RewriteLayerOptions } from '../layer/rewrite-l
 import { storeLayer } from '../layer/store-layer.ts';
 import { isNonDistributable, layerCompression } from '../oci/media-types.ts';
 import type { Image } from './image.ts';
-import { replaceLayers, rewriteOptions } from './map-layer.ts';
 import { isDocker } from './media-family.ts';
+import { replaceLayers, rewriteOptions } from './replace-layers.ts';
 
 export type RecompressOptions = Omit<RewriteLayerOptions, 'compression' | 'annotations' | 'mtime'>;
 

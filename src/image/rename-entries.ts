@@ -15,7 +15,7 @@ import { type LayerEntry, type RewriteLayerOptions, rewriteLayer } from '../laye
 import { isNonDistributable } from '../oci/media-types.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import type { Image } from './image.ts';
-import { replaceLayers, rewriteOptions } from './map-layer.ts';
+import { replaceLayers, rewriteOptions } from './replace-layers.ts';
 
 /** The new name of what has this one; none leaves it out. */
 type NameOf = (path: string, header: TarHeader) => string | undefined;

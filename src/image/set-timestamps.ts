@@ -6,7 +6,7 @@ import { isNonDistributable } from '../oci/media-types.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import { formatTime } from './history.ts';
 import type { Image } from './image.ts';
-import { replaceLayers, rewriteOptions } from './map-layer.ts';
+import { replaceLayers, rewriteOptions } from './replace-layers.ts';
 
 /**
  * The image with this time, to the millisecond, on every entry of every layer, as `created` of its config, and on each

@@ -5,7 +5,8 @@ import { environment } from '../bytes/runtime.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { limitExceeded } from '../limits.ts';
-import { type EntryType, entryTypes, type TarHeader } from '../tar/entry.ts';
+import { checkHeader, fileInvalid } from '../tar/check-header.ts';
+import type { EntryType, TarHeader } from '../tar/entry.ts';
 import { compareBytes, encodeText } from '../tar/text.ts';
 
 /** A file, directory, link or device that a layer is to hold. */
@@ -136,14 +137,22 @@ export function planFile(
 ): PlannedFile {
   const path = normalizePath(file.path);
   const type = file.type ?? (path === '' || file.path.endsWith('/') ? 'directory' : 'file');
-  const invalid = (field: string, why: string): StowageError =>
-    new StowageError('FILE_INVALID', `File ${JSON.stringify(path)}: ${field} ${why}.`, { path, field });
-  const whole = (field: string, value: number, maximum: number): number => {
-    if (Number.isSafeInteger(value) && value >= 0 && value <= maximum) return value;
-    throw invalid(field, `is ${value}; give a whole number from 0 to ${maximum}`);
+  const { mtime = options.mtime } = file;
+  const time = mtime instanceof Date ? +mtime / 1000 : mtime;
+  const known = type !== 'file' || file.body === undefined ? 0 : byteLength(file.body);
+  const size = file.size ?? known;
+  const header: TarHeader = {
+    path: path || '.',
+    type,
+    size: size ?? 0,
+    mode: file.mode ?? defaultModes[type] ?? 0o644,
+    uid: file.uid ?? 0,
+    gid: file.gid ?? 0,
+    mtime: Math.floor(time),
   };
-  if (!entryTypes.has(type))
-    throw invalid('type', `is ${JSON.stringify(type)}; give one of ${[...entryTypes].join(', ')}`);
+  const invalid = (field: string, why: string): StowageError => fileInvalid(header, field, why);
+  if (!Number.isFinite(time)) throw invalid('mtime', `is ${String(mtime)}; give a Date or seconds since the epoch`);
+  if (options.nanoseconds) Object.assign(header, splitTime(time));
   if (path === '' && type !== 'directory') throw invalid('type', `is ${type}, but the path names the root directory`);
   for (const [what, text] of Object.entries({ path, 'link target': file.linkTarget ?? '' })) {
     if ((encodeText(text)?.length ?? 0) > options.limits.pathBytes) {
@@ -152,45 +161,19 @@ export function planFile(
     }
   }
   if (file.body !== undefined && type !== 'file') throw invalid('body', `is given, but a ${type} has none`);
-  if (type !== 'file' && file.size) throw invalid('size', `is ${file.size}, but a ${type} has no content`);
-  const isLink = type === 'symlink' || type === 'hardlink';
-  if (isLink !== (file.linkTarget !== undefined && file.linkTarget !== '')) {
-    throw invalid('linkTarget', isLink ? `is missing, and a ${type} needs one` : `is given, but a ${type} has none`);
-  }
-  const isDevice = type === 'character-device' || type === 'block-device';
-  if (isDevice !== (file.device !== undefined)) {
-    throw invalid(
-      'device',
-      isDevice ? `is missing, and a ${type} needs major and minor` : `is given, but a ${type} has none`,
-    );
-  }
-  const known = type !== 'file' ? 0 : file.body === undefined ? 0 : byteLength(file.body);
-  const size = file.size === undefined ? known : whole('size', file.size, Number.MAX_SAFE_INTEGER);
-  if (size !== undefined && known !== undefined && size !== known) {
+  if (size !== undefined && known !== undefined && size !== known && type === 'file') {
     throw new StowageError(
       'SIZE_MISMATCH',
       `File ${JSON.stringify(path)}: size is ${size}, but its body has ${known} bytes.`,
       { path, expected: size, actual: known },
     );
   }
-  const time = file.mtime === undefined ? options.mtime : file.mtime instanceof Date ? +file.mtime / 1000 : file.mtime;
-  if (!Number.isFinite(time))
-    throw invalid('mtime', `is ${String(file.mtime)}; give a Date or seconds since the epoch`);
-  const { seconds, nanoseconds } = options.nanoseconds
-    ? splitTime(time)
-    : { seconds: Math.floor(time), nanoseconds: 0 };
-  const header: TarHeader = {
-    path: path === '' ? '.' : path,
-    type,
-    size: size ?? -1,
-    mode: whole('mode', file.mode ?? defaultModes[type] ?? 0o644, 0o7777),
-    uid: whole('uid', file.uid ?? 0, 0xffff_ffff),
-    gid: whole('gid', file.gid ?? 0, 0xffff_ffff),
-    mtime: seconds,
-  };
-  if (nanoseconds > 0) header.nanoseconds = nanoseconds;
-  if (isLink)
-    header.linkTarget = type === 'hardlink' ? normalizePath(file.linkTarget as string, 'link target') : file.linkTarget;
+  for (const field of ['uid', 'gid'] as const) {
+    if (header[field] > idMaximum) throw invalid(field, `is ${header[field]}; give a number up to ${idMaximum}`);
+  }
+  if (file.linkTarget)
+    header.linkTarget = type === 'hardlink' ? normalizePath(file.linkTarget, 'link target') : file.linkTarget;
+  if (file.device) header.device = file.device;
   if (file.xattrs && Object.keys(file.xattrs).length > 0) {
     let bytes = 0;
     for (const [name, value] of Object.entries(file.xattrs)) bytes += name.length + (value?.length ?? 0);
@@ -198,20 +181,19 @@ export function planFile(
       throw limitExceeded('paxBytes', options.limits, `File ${JSON.stringify(path)}: its xattrs`, { path });
     header.xattrs = file.xattrs;
   }
-  if (file.device) {
-    header.device = {
-      major: whole('device.major', file.device.major, 0o7777777),
-      minor: whole('device.minor', file.device.minor, 0o7777777),
-    };
-  }
-  return { header, body: file.body };
+  checkHeader(header);
+  return { header: size === undefined ? { ...header, size: -1 } : header, body: file.body };
 }
 
+/** What user and group numbers of Linux can be. */
+const idMaximum = 0xffff_ffff;
+
 /** A double has room for microseconds beside today's seconds; what lies below is noise. */
-function splitTime(time: number): { seconds: number; nanoseconds: number } {
-  const seconds = Math.floor(time);
-  const microseconds = Math.round((time - seconds) * 1e6);
-  return microseconds < 1e6 ? { seconds, nanoseconds: microseconds * 1000 } : { seconds: seconds + 1, nanoseconds: 0 };
+function splitTime(time: number): Pick<TarHeader, 'mtime' | 'nanoseconds'> {
+  const mtime = Math.floor(time);
+  const microseconds = Math.round((time - mtime) * 1e6);
+  if (microseconds === 0) return { mtime };
+  return microseconds < 1e6 ? { mtime, nanoseconds: microseconds * 1000 } : { mtime: mtime + 1 };
 }
 
 function addParents(byPath: Map<string, PlannedFile>, options: { mtime: number; parents: boolean }): void {

@@ -2,6 +2,7 @@
 export { type ErrorCode, StowageError } from '../errors.ts';
 export { defaultLimits, type Limits } from '../limits.ts';
 export { annotationKeys, checkAnnotations } from './annotations.ts';
+export { bestMatch, platform } from './best-match.ts';
 export { checkDescriptor, type Descriptor, descriptorData, emptyDescriptor } from './descriptor.ts';
 export { type Digest, type DigestAlgorithm, isDigest, parseDigest } from './digest.ts';
 export type { DocumentOptions, ReadOptions } from './document.ts';
@@ -33,13 +34,11 @@ export {
   mediaTypes,
 } from './media-types.ts';
 export {
-  bestMatch,
   formatPlatform,
   matchesPlatform,
   normalizePlatform,
   type Platform,
   parsePlatform,
   parsePlatforms,
-  platform,
 } from './platform.ts';
 export { formatReference, parseReference, type Reference } from './reference.ts';

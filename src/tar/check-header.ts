@@ -8,7 +8,8 @@ export function checkHeader(header: TarHeader): void {
   const { type } = header;
   if (typeof header.path !== 'string' || header.path === '') throw fileInvalid(header, 'path', 'is empty');
   checkName(header, 'path', header.path);
-  if (!entryTypes.has(type)) throw fileInvalid(header, 'type', `is ${JSON.stringify(type)}, which tar does not know`);
+  if (!entryTypes.has(type))
+    throw fileInvalid(header, 'type', `is ${JSON.stringify(type)}, and not one of ${[...entryTypes].join(', ')}`);
   if (type !== 'directory' && header.path.endsWith('/')) {
     throw fileInvalid(header, 'path', 'ends in a slash, which only the path of a directory may');
   }
