@@ -41,13 +41,13 @@ export default defineConfig({
 /**
  * What lies in one file of `dist/` stays together in whatever is bundled from it: so what is loaded at once lies in few
  * files, and what an `import()` brings in others. A module goes into the first group that needs it: what compressing
- * workers load too, the documents, what builds and saves an image, what reads its layers (but for what archives are read
- * with too), and the rest of the main entry, which itself is left with nothing but names.
+ * workers load too, the documents (those that images need, then the rest), what builds and saves an image, what reads its layers and other work
+ * for later (but for what is needed at once too), and the rest of the main entry, which itself is left with nothing but names.
  */
 function chunks(): Rolldown.CodeSplittingGroup[] {
   const inWorker = reached('bytes/deflate-worker.ts');
   const inMain = reached('index.ts');
-  const inImage = reached('image/image.ts', 'layout/export.ts');
+  const inImage = reached('image/image.ts', 'layout/save-tarball.ts', 'bytes/pmap-bounded.ts');
   const inDocuments = reached('oci/index.ts');
   const inReading = reached(
     'image/image-files.ts',
@@ -56,11 +56,14 @@ function chunks(): Rolldown.CodeSplittingGroup[] {
     'image/merge-layers.ts',
     'image/rename-entries.ts',
   );
+  const inOther = reached('image/rewrite-index.ts', 'layout/docker-archive.ts', 'layout/verify.ts');
+  const inLater: Test = (id, graph) => inReading(id, graph) || inOther(id, graph);
   const groups: [name: string, ...tests: Test[]][] = [
     ['base', inWorker, inImage],
-    ['oci', inDocuments],
+    ['oci', inDocuments, inImage],
+    ['documents', inDocuments],
     ['image', inImage],
-    ['streams', inReading, inMain],
+    ['shared', inLater, inMain],
     ['reading', inReading],
     ['more', inMain],
   ];

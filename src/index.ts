@@ -41,15 +41,8 @@ export type { Layer } from './layer/layer.ts';
 export type { LayerEntriesOptions } from './layer/layer-entries.ts';
 export type { LayerEntry, RewriteLayerOptions, RewrittenEntries } from './layer/rewrite-layer.ts';
 export type { StoreLayerOptions } from './layer/store-layer.ts';
-export {
-  buildConfigBlob,
-  buildLayerDescriptors,
-  type ExportDirectoryOptions,
-  type ExportOptions,
-  exportDirectory,
-  type SaveTarballOptions,
-  saveTarball,
-} from './layout/export.ts';
+export { type ExportDirectoryOptions, exportDirectory } from './layout/export-directory.ts';
+export { buildConfigBlob, buildLayerDescriptors } from './layout/image-parts.ts';
 export { Layout, type LayoutOptions, type Tag } from './layout/layout.ts';
 export {
   type LoadedImage,
@@ -58,6 +51,7 @@ export {
   loadTarballForPush,
 } from './layout/load-tarball.ts';
 export { type ImageArchive, type OpenArchiveOptions, openArchive } from './layout/open-archive.ts';
+export { type ExportOptions, type SaveTarballOptions, saveTarball } from './layout/save-tarball.ts';
 export type { LayoutReport } from './layout/verify.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export * from './oci/index.ts';

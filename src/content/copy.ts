@@ -1,4 +1,5 @@
 /** One copy for every pair of places: content moves from any source to any store, children before parents, each blob once. */
+
 import { type ByteSource, readChunks } from '../bytes/byte-source.ts';
 import { digestOf } from '../bytes/hash.ts';
 import { pmapBounded } from '../bytes/pmap-bounded.ts';
@@ -7,9 +8,10 @@ import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { type Descriptor, descriptorData } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { type ImageIndex, imageIndex, serializeIndex } from '../oci/image-index.ts';
+import { type ImageIndex, imageIndex } from '../oci/image-index.ts';
 import { isIndex, isNonDistributable } from '../oci/media-types.ts';
 import { formatPlatform, matchesPlatform, type Platform, parsePlatforms } from '../oci/platform.ts';
+import { serializeIndex } from '../oci/serialize-index.ts';
 import type { ContentSource, ContentStore } from './content.ts';
 import { readDocument, walkGraph } from './graph.ts';
 

@@ -1,4 +1,5 @@
 /** The graph that a root descriptor spans: indexes name manifests, manifests name a config and layers. */
+
 import { readBytes, readChunks } from '../bytes/byte-source.ts';
 import { verifyChunks } from '../bytes/hash.ts';
 import { pmapBounded } from '../bytes/pmap-bounded.ts';
@@ -7,8 +8,8 @@ import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { type Descriptor, descriptorData } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { imageIndex } from '../oci/image-index.ts';
-import { parseManifest } from '../oci/manifest.ts';
 import { isIndex, isManifest } from '../oci/media-types.ts';
+import { parseManifest } from '../oci/parse.ts';
 import type { BlobSource } from './content.ts';
 
 /** A document of a graph, with the bytes that its digest is of. */

@@ -1,13 +1,15 @@
 /** Images in memory as a place of content, so that writing them anywhere is a copy like any other. */
+
 import { readChunks, toStream } from '../bytes/byte-source.ts';
 import { digestOf } from '../bytes/hash.ts';
 import type { ContentSource } from '../content/content.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type ImageIndex, serializeIndex } from '../oci/image-index.ts';
+import type { ImageIndex } from '../oci/image-index.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import { formatPlatform } from '../oci/platform.ts';
+import { serializeIndex } from '../oci/serialize-index.ts';
 import type { Image } from './image.ts';
 
 /** The content of images, and its one root: the manifest, or for several an index of them. */

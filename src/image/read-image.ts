@@ -1,13 +1,15 @@
 /** The documents of an image that some place holds, read and held against one another. */
+
 import type { ContentSource } from '../content/content.ts';
 import { readDocument } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
 import { type Layer, layerFrom } from '../layer/layer.ts';
 import type { Limits } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
-import { type ImageConfig, parseImageConfig } from '../oci/image-config.ts';
-import { type Manifest, parseManifest } from '../oci/manifest.ts';
+import type { ImageConfig } from '../oci/image-config.ts';
+import type { Manifest } from '../oci/manifest.ts';
 import { isConfig, isManifest } from '../oci/media-types.ts';
+import { parseImageConfig, parseManifest } from '../oci/parse.ts';
 import type { Platform } from '../oci/platform.ts';
 import { selectImage } from './select.ts';
 

@@ -1,4 +1,5 @@
 /** An index, and those nested in it, written anew around the manifests that change; what does not change keeps its bytes. Loaded when one is. */
+
 import { readChunks, toStream } from '../bytes/byte-source.ts';
 import { digestOf } from '../bytes/hash.ts';
 import type { ContentSource } from '../content/content.ts';
@@ -8,11 +9,12 @@ import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { annotationKeys } from '../oci/annotations.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { parseImageConfig } from '../oci/image-config.ts';
-import { type ImageIndex, imageIndex, serializeIndex } from '../oci/image-index.ts';
-import { type Manifest, parseManifest } from '../oci/manifest.ts';
+import { type ImageIndex, imageIndex } from '../oci/image-index.ts';
+import type { Manifest } from '../oci/manifest.ts';
 import { isConfig, isIndex, isManifest, mediaTypes } from '../oci/media-types.ts';
+import { parseImageConfig, parseManifest } from '../oci/parse.ts';
 import type { Platform } from '../oci/platform.ts';
+import { serializeIndex } from '../oci/serialize-index.ts';
 import type { Image } from './image.ts';
 import { type ImageContent, imageContent } from './image-content.ts';
 import { isDocker } from './media-family.ts';

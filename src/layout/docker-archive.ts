@@ -3,6 +3,7 @@
  * names a config and uncompressed layers by paths that vouch for nothing. Each layer is checked against the config's diff
  * IDs, and an OCI manifest is made for it, as the archive holds none.
  */
+
 import { readBytes, readChunks, toStream } from '../bytes/byte-source.ts';
 import { decompress } from '../bytes/compression.ts';
 import { createHasher, digestOf, verifyChunks } from '../bytes/hash.ts';
@@ -11,10 +12,11 @@ import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type ImageConfig, parseImageConfig } from '../oci/image-config.ts';
+import type { ImageConfig } from '../oci/image-config.ts';
 import { parseJson } from '../oci/json.ts';
 import { serializeManifest } from '../oci/manifest.ts';
 import { mediaTypes } from '../oci/media-types.ts';
+import { parseImageConfig } from '../oci/parse.ts';
 import type { Unpacked } from './archive.ts';
 import type { Tag } from './layout.ts';
 

@@ -1,4 +1,5 @@
 /** The OCI image layout (image-layout.md) over any storage: a content store whose tags stand in `index.json`. */
+
 import type { ByteSource } from '../bytes/byte-source.ts';
 import { blobPath, blobStore } from '../content/blob-store.ts';
 import type { BlobStore, ContentStore } from '../content/content.ts';
@@ -8,9 +9,11 @@ import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { annotationKeys } from '../oci/annotations.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { type ImageIndex, imageIndex, serializeIndex } from '../oci/image-index.ts';
-import { checkRefName, parseLayoutHeader, serializeLayoutHeader } from '../oci/image-layout.ts';
+import { type ImageIndex, imageIndex } from '../oci/image-index.ts';
+import { checkRefName, serializeLayoutHeader } from '../oci/image-layout.ts';
 import { mediaTypes } from '../oci/media-types.ts';
+import { parseLayoutHeader } from '../oci/parse.ts';
+import { serializeIndex } from '../oci/serialize-index.ts';
 import type { Storage } from '../storage/storage.ts';
 import { writeStorageFile } from '../storage/write.ts';
 import { readLayoutFile } from './layout-file.ts';

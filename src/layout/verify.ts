@@ -1,4 +1,5 @@
 /** Every fault of a layout, not only the first. */
+
 import { readChunks } from '../bytes/byte-source.ts';
 import { verifyChunks } from '../bytes/hash.ts';
 import { blobPath, blobStore } from '../content/blob-store.ts';
@@ -8,8 +9,8 @@ import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
 import { imageIndex } from '../oci/image-index.ts';
-import { parseLayoutHeader } from '../oci/image-layout.ts';
 import { isNonDistributable } from '../oci/media-types.ts';
+import { parseLayoutHeader } from '../oci/parse.ts';
 import type { Storage } from '../storage/storage.ts';
 import { readLayoutFile } from './layout-file.ts';
 

@@ -32,7 +32,7 @@ export function checkDescriptor(value: unknown, where: string): Descriptor {
 }
 
 /** The descriptor of `{}`, for where a document must name content and has none (manifest.md, Guidance for an Empty Descriptor). */
-export const emptyDescriptor: Readonly<Descriptor> = Object.freeze({
+export const emptyDescriptor: Readonly<Descriptor> = /* @__PURE__ */ Object.freeze({
   mediaType: mediaTypes.empty,
   digest: 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',
   size: 2,

@@ -1,9 +1,9 @@
-/** How every document is read and written, and how manifests and indexes are never taken for one another. */
+/** How every document is checked and written, and how manifests and indexes are never taken for one another. */
 import type { ErrorCode } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { type Check, object, type Refuse, refusal } from './check.ts';
-import { parseJson, serializeJson } from './json.ts';
 import { bareMediaType, isIndex, isManifest } from './media-types.ts';
+import { serializeJson } from './serialize-json.ts';
 
 export interface ReadOptions {
   /** The document's name in errors, such as `config sha256:…`. Default: what it is. */
@@ -25,13 +25,7 @@ export interface DocumentKind<T> {
   rule?: (value: unknown, refuse: Refuse, mediaType?: string) => void;
 }
 
-/** A document from its bytes or text, every field checked. */
-export function readDocument<T>(bytes: Uint8Array | string, kind: DocumentKind<T>, options: DocumentOptions = {}): T {
-  const { what = kind.name, limits, mediaType } = options;
-  return checkDocument(parseJson(bytes, { what, limits }), kind, what, mediaType);
-}
-
-/** Compact JSON in the specification's key order; what `readDocument` would refuse is not written. */
+/** Compact JSON in the specification's key order; what would be refused when it is read is not written. */
 export function writeDocument<T>(value: T, kind: DocumentKind<T>): Uint8Array {
   return serializeJson(checkDocument(value, kind));
 }

@@ -2,7 +2,7 @@
 import { annotations } from './annotations.ts';
 import { boolean, dateTime, integer, list, map, object, record, scalar, string } from './check.ts';
 import { type Digest, digest } from './digest.ts';
-import { type DocumentKind, type ReadOptions, readDocument, writeDocument } from './document.ts';
+import { type DocumentKind, writeDocument } from './document.ts';
 import { type Platform, platformShape } from './platform.ts';
 
 /** The document. Where the specification lets an optional field be null, `parseImageConfig` leaves it out. */
@@ -59,24 +59,16 @@ export interface History {
   [unknown: string]: unknown;
 }
 
-/**
- * Reads a configuration. Keys come in the specification's order, unknown ones last.
- *
- * @throws `JSON_INVALID`, `LIMIT_EXCEEDED`; `CONFIG_INVALID` naming the field, such as `rootfs.diff_ids[0]`.
- */
-export function parseImageConfig(bytes: Uint8Array | string, options?: ReadOptions): ImageConfig {
-  return readDocument(bytes, kind, options);
-}
-
 /** Checks as `parseImageConfig` does, and writes compact JSON in the key order of the specification's example. */
 export function serializeImageConfig(config: ImageConfig): Uint8Array {
-  return writeDocument(config, kind);
+  return writeDocument(config, imageConfigKind);
 }
 
 const strings = list(string);
 const set = map(object);
 
-const kind: DocumentKind<ImageConfig> = {
+/** What a configuration is checked by. */
+export const imageConfigKind: DocumentKind<ImageConfig> = {
   name: 'image config',
   code: 'CONFIG_INVALID',
   fields: record(

@@ -1,18 +1,11 @@
 /** Image indexes, lists of manifests by platform and of anything else: image-spec's image-index.md. */
-import { annotations } from './annotations.ts';
-import { list, mediaType, record, schemaVersion } from './check.ts';
-import { type Descriptor, descriptor, indexDescriptor } from './descriptor.ts';
+import type { Descriptor } from './descriptor.ts';
 import type { Digest } from './digest.ts';
-import {
-  checkDocument,
-  type DocumentKind,
-  type DocumentOptions,
-  readDocument,
-  refuseOtherThan,
-  writeDocument,
-} from './document.ts';
+import { checkDocument, type DocumentOptions } from './document.ts';
 import { mediaTypes } from './media-types.ts';
+import { readDocument } from './parse.ts';
 import { matchesPlatform, type Platform } from './platform.ts';
+import { indexKind, serializeIndex } from './serialize-index.ts';
 
 export interface ImageIndex {
   schemaVersion: 2;
@@ -60,36 +53,14 @@ export const imageIndex: {
           };
         }),
       },
-      kind,
+      indexKind,
     ),
-  parse: (json, options) => readDocument(json, kind, options),
+  parse: (json, options) => readDocument(json, indexKind, options),
   toJson: (index) => new TextDecoder().decode(serializeIndex(index)),
   selectManifest: (index, target) =>
     index.manifests.find(({ platform }) => platform && platform.os !== 'unknown' && matchesPlatform(platform, target)),
   matchesPlatform,
   mediaType: mediaTypes.index,
-};
-
-/** Checks as `imageIndex.parse` does, and writes compact JSON in the key order of the specification's examples. */
-export function serializeIndex(index: ImageIndex): Uint8Array {
-  return writeDocument(index, kind);
-}
-
-const kind: DocumentKind<ImageIndex> = {
-  name: 'index',
-  code: 'INDEX_INVALID',
-  fields: record(
-    {
-      schemaVersion,
-      mediaType,
-      artifactType: mediaType,
-      manifests: list(indexDescriptor),
-      subject: descriptor,
-      annotations,
-    },
-    ['schemaVersion', 'manifests'],
-  ),
-  rule: refuseOtherThan('index'),
 };
 
 function isTuple(item: ImageIndexItem): item is Extract<ImageIndexItem, readonly unknown[]> {

@@ -1,7 +1,7 @@
 /** The parts of image-spec's image-layout.md that are documents: the file `oci-layout`, and the names of its references. */
 
 import { record, refusal, scalar } from './check.ts';
-import { type DocumentKind, type ReadOptions, readDocument, writeDocument } from './document.ts';
+import { type DocumentKind, writeDocument } from './document.ts';
 
 /** The content of `oci-layout`. */
 export interface LayoutHeader {
@@ -12,14 +12,9 @@ export interface LayoutHeader {
 /** The one version of the layout that there is; it is not the specification's. */
 export const imageLayoutVersion = '1.0.0';
 
-/** Reads the file `oci-layout`. @throws `JSON_INVALID`; `LAYOUT_INVALID` for no version or one that is not 1.0.0. */
-export function parseLayoutHeader(bytes: Uint8Array | string, options?: ReadOptions): LayoutHeader {
-  return readDocument(bytes, kind, options);
-}
-
 /** `{"imageLayoutVersion":"1.0.0"}`, unless a header that was read is given back. */
 export function serializeLayoutHeader(header: LayoutHeader = { imageLayoutVersion }): Uint8Array {
-  return writeDocument(header, kind);
+  return writeDocument(header, layoutHeaderKind);
 }
 
 /** What a value of the annotation `org.opencontainers.image.ref.name` looks like (annotations.md). */
@@ -36,7 +31,8 @@ export function checkRefName(name: string): string {
   throw refusal('REFERENCE_INVALID', 'name in a layout')('', rule, name);
 }
 
-const kind: DocumentKind<LayoutHeader> = {
+/** What the file `oci-layout` is checked by. */
+export const layoutHeaderKind: DocumentKind<LayoutHeader> = {
   name: 'oci-layout',
   code: 'LAYOUT_INVALID',
   fields: record({ imageLayoutVersion: scalar(imageLayoutVersion, (value) => value === imageLayoutVersion) }, [

@@ -1,7 +1,6 @@
-/** JSON as documents are read and written: strict UTF-8, bounded in size and depth, compact, in a given key order. */
+/** JSON as documents are read: strict UTF-8, bounded in size and depth. */
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
-import { isObject } from './check.ts';
 
 /** Objects and arrays within one another; honest documents stay below ten. */
 const maximumDepth = 100;
@@ -51,24 +50,6 @@ export function parseJson(bytes: Uint8Array | string, options: { what: string; l
   };
   walk(value, 0);
   return value;
-}
-
-/**
- * Writes a value as UTF-8 JSON without white space or HTML escapes: its keys of `keyOrder` first and in that order, the
- * others after in their own. Objects within it keep their order.
- *
- * @throws `JSON_INVALID` what JSON cannot say (a cycle, a bigint, `undefined`), and a key `__proto__`.
- */
-export function serializeJson(value: unknown, keyOrder: readonly string[] = []): Uint8Array {
-  try {
-    const blank = Object.fromEntries(keyOrder.map((key) => [key, undefined]));
-    const text = JSON.stringify(isObject(value) ? { ...blank, ...value } : value).toString();
-    // Within a string the quotes would be escaped: this is a key, which `parseJson` refuses.
-    if (text.includes('"__proto__":')) throw new TypeError('a key "__proto__"');
-    return new TextEncoder().encode(text);
-  } catch (cause) {
-    throw new StowageError('JSON_INVALID', `Not to be written as JSON: ${cause}`, {}, { cause });
-  }
 }
 
 /** Where the grammar of JSON breaks; the runtimes' own messages often do not say. Called for broken text only. */

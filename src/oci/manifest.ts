@@ -2,7 +2,7 @@
 import { annotations } from './annotations.ts';
 import { list, mediaType, record, schemaVersion } from './check.ts';
 import { type Descriptor, descriptor } from './descriptor.ts';
-import { type DocumentKind, type DocumentOptions, readDocument, refuseOtherThan, writeDocument } from './document.ts';
+import { type DocumentKind, refuseOtherThan, writeDocument } from './document.ts';
 import { bareMediaType, mediaTypes } from './media-types.ts';
 
 export interface Manifest {
@@ -20,19 +20,9 @@ export interface Manifest {
   [unknown: string]: unknown;
 }
 
-/**
- * Reads a manifest. Keys come in the specification's order, unknown ones last; optional fields that are null are gone.
- *
- * @throws `JSON_INVALID`, `LIMIT_EXCEEDED`; `MANIFEST_INVALID` naming the field, and for an index; `DESCRIPTOR_INVALID`
- * naming the field, such as `layers[2].size`; `MEDIA_TYPE_UNSUPPORTED` for Docker's schema 1 and other kinds of document.
- */
-export function parseManifest(bytes: Uint8Array | string, options?: DocumentOptions): Manifest {
-  return readDocument(bytes, kind, options);
-}
-
 /** Checks as `parseManifest` does, and writes compact JSON in the key order of the specification's examples. */
 export function serializeManifest(manifest: Manifest): Uint8Array {
-  return writeDocument(manifest, kind);
+  return writeDocument(manifest, manifestKind);
 }
 
 const fields = record<Manifest>(
@@ -48,7 +38,8 @@ const fields = record<Manifest>(
   ['schemaVersion', 'config', 'layers'],
 );
 
-const kind: DocumentKind<Manifest> = {
+/** What a manifest is checked by. */
+export const manifestKind: DocumentKind<Manifest> = {
   name: 'manifest',
   code: 'MANIFEST_INVALID',
   fields(value, field, refuse) {

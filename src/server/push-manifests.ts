@@ -1,11 +1,13 @@
 /** The push category's manifests: checked, stored byte for byte, made known to their subjects; and their deletion. */
+
 import { digestBy } from '../bytes/hash.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest, parseDigest } from '../oci/digest.ts';
 import { type ImageIndex, imageIndex } from '../oci/image-index.ts';
 import { parseJson } from '../oci/json.ts';
-import { type Manifest, parseManifest } from '../oci/manifest.ts';
+import type { Manifest } from '../oci/manifest.ts';
 import { bareMediaType, isIndex, isManifest, isNonDistributable } from '../oci/media-types.ts';
+import { parseManifest } from '../oci/parse.ts';
 import type { PushContext } from './context.ts';
 import { ProtocolError, type ProtocolFault, refuse } from './protocol-error.ts';
 import { type Repository, storageRepository } from './repository.ts';

@@ -11,12 +11,14 @@
  *
  * No part of a name starts with `_`, so that repositories may lie within one another.
  */
+
 import { readBytes } from '../bytes/byte-source.ts';
 import { blobPath } from '../content/blob-store.ts';
 import { StowageError } from '../errors.ts';
 import { checkDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
-import { parseJson, serializeJson } from '../oci/json.ts';
+import { parseJson } from '../oci/json.ts';
+import { serializeJson } from '../oci/serialize-json.ts';
 import type { Storage } from '../storage/storage.ts';
 import { writeStorageFile } from '../storage/write.ts';
 import type { ServedBlob, ServedManifest, ServedRepository } from './served.ts';

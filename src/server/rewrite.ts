@@ -1,4 +1,5 @@
 /** Images rewritten as they are pulled: a read-only source in front of another. */
+
 import { digestOf } from '../bytes/hash.ts';
 import { pmapBounded } from '../bytes/pmap-bounded.ts';
 import { blobPath, blobStore } from '../content/blob-store.ts';
@@ -7,11 +8,13 @@ import { Image } from '../image/image.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
 import { checkDescriptor, type Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts';
-import { imageIndex, serializeIndex } from '../oci/image-index.ts';
-import { parseJson, serializeJson } from '../oci/json.ts';
-import { parseManifest } from '../oci/manifest.ts';
+import { imageIndex } from '../oci/image-index.ts';
+import { parseJson } from '../oci/json.ts';
 import { isConfig, isIndex, isManifest } from '../oci/media-types.ts';
+import { parseManifest } from '../oci/parse.ts';
 import type { Platform } from '../oci/platform.ts';
+import { serializeIndex } from '../oci/serialize-index.ts';
+import { serializeJson } from '../oci/serialize-json.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import type { Storage } from '../storage/storage.ts';
 import { writeStorageFile } from '../storage/write.ts';

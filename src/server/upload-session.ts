@@ -5,8 +5,10 @@
  *     uploads/<id>/session       repository, sizes of the parts, time of the last one
  *     uploads/<id>/part-<n>      the bytes of a chunk
  */
+
 import { readChunks } from '../bytes/byte-source.ts';
-import { parseJson, serializeJson } from '../oci/json.ts';
+import { parseJson } from '../oci/json.ts';
+import { serializeJson } from '../oci/serialize-json.ts';
 import type { Storage } from '../storage/storage.ts';
 import { writeStorageFile } from '../storage/write.ts';
 import { refuse } from './protocol-error.ts';

@@ -1,17 +1,17 @@
 /** Fuzz cases: spoilt archives fed to every reader, each to end, in time, in a result or a `StowageError`. */
+
 import { readBytes, readChunks } from '../../src/bytes/byte-source.ts';
 import { gunzip } from '../../src/bytes/gunzip.ts';
 import { gzip } from '../../src/bytes/gzip.ts';
 import { StowageError } from '../../src/errors.ts';
 import { Image } from '../../src/image/image.ts';
 import { createLayer } from '../../src/layer/create-layer.ts';
-import { saveTarball } from '../../src/layout/export.ts';
 import { loadTarballForPush } from '../../src/layout/load-tarball.ts';
+import { saveTarball } from '../../src/layout/save-tarball.ts';
 import type { Limits } from '../../src/limits.ts';
-import { parseImageConfig } from '../../src/oci/image-config.ts';
 import { imageIndex } from '../../src/oci/image-index.ts';
-import { parseLayoutHeader } from '../../src/oci/image-layout.ts';
-import { parseManifest } from '../../src/oci/manifest.ts';
+import { parseImageConfig, parseLayoutHeader, parseManifest } from '../../src/oci/parse.ts';
+
 import { parsePlatforms } from '../../src/oci/platform.ts';
 import { parseReference } from '../../src/oci/reference.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';

@@ -9,7 +9,7 @@ import { build } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { StowageError } from '../../src/errors.ts';
 import { Image } from '../../src/image/image.ts';
-import { exportDirectory } from '../../src/layout/export.ts';
+import { exportDirectory } from '../../src/layout/export-directory.ts';
 import { Layout } from '../../src/layout/layout.ts';
 import { NodeStorage } from '../../src/storage/node.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { StowageError } from '../../src/errors.ts';
-import type { TarHeader } from '../../src/tar/entry.ts';
 import { decodeText } from '../../src/tar/decode-text.ts';
+import type { TarHeader } from '../../src/tar/entry.ts';
 import { encodeText, isEscaped } from '../../src/tar/text.ts';
 import { bytesOf, decode, encode, end, entry, join, meta, octal, padded, pax, rawHeader } from './archives.ts';
 

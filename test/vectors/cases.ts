@@ -12,7 +12,7 @@ import type { CreateLayerOptions } from '../../src/layer/create-layer.ts';
 import { createLayer } from '../../src/layer/create-layer.ts';
 import type { LayerFile } from '../../src/layer/file.ts';
 import type { Layer } from '../../src/layer/layer.ts';
-import { saveTarball } from '../../src/layout/export.ts';
+import { saveTarball } from '../../src/layout/save-tarball.ts';
 
 /** One layer's files. `large` ones take seconds where nothing native hashes. */
 export interface LayerCase {

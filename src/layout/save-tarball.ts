@@ -1,22 +1,20 @@
-/** Images out to where engines take them: a layout directory, or one archive that OCI and Docker readers both understand. */
+/** Images out as one archive, which OCI and Docker readers both understand. */
 
 import { readChunks, toStream } from '../bytes/byte-source.ts';
 import { checkCompression, compress } from '../bytes/compress.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { blobPath } from '../content/blob-store.ts';
-import { copyGraph } from '../content/copy.ts';
 import type { Image } from '../image/image.ts';
 import { type ImageContent, imageContent } from '../image/image-content.ts';
 import { annotationKeys } from '../oci/annotations.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import { serializeIndex } from '../oci/image-index.ts';
 import { checkRefName, serializeLayoutHeader } from '../oci/image-layout.ts';
 import { isNonDistributable, mediaTypes } from '../oci/media-types.ts';
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts';
-import type { Storage } from '../storage/storage.ts';
+import { serializeIndex } from '../oci/serialize-index.ts';
 import { type TarSource, writeTar } from '../tar/write-tar.ts';
-import { Layout } from './layout.ts';
+import { buildLayerDescriptors } from './image-parts.ts';
 
 export interface ExportOptions {
   /** The name that the image is found by, such as `myapp:1.0`. Default `latest`. */
@@ -24,11 +22,6 @@ export interface ExportOptions {
   signal?: AbortSignal;
   /** Told of each blob as it moves. */
   onProgress?: OnProgress;
-}
-
-export interface ExportDirectoryOptions extends ExportOptions {
-  /** Blobs under way at once. Default 4. */
-  concurrency?: number;
 }
 
 export interface SaveTarballOptions extends ExportOptions {
@@ -39,37 +32,6 @@ export interface SaveTarballOptions extends ExportOptions {
   compression?: 'gzip' | 'zstd' | 'none';
   /** Level of gzip, 0 to 9. */
   level?: number;
-}
-
-/** An image's config as it is stored (config.md). */
-export function buildConfigBlob(image: Image): { bytes: Uint8Array; digest: Digest } {
-  return { bytes: image.configBytes, digest: image.manifest.config.digest };
-}
-
-/** What the manifest lists: the base image's layers first. */
-export function buildLayerDescriptors(image: Image): Descriptor[] {
-  return image.layers.map((layer) => layer.descriptor);
-}
-
-/**
- * Writes an image, or the images of several platforms as one index, into a layout: a new one, or over one that is there,
- * whose other tags stay. Returns what the tag names.
- *
- * @example
- * await exportDirectory(image, new NodeStorage('./myimage'), { tag: 'myapp:1.0' });
- */
-export async function exportDirectory(
-  images: Image | readonly Image[],
-  storage: Storage,
-  options: ExportDirectoryOptions = {},
-): Promise<Descriptor> {
-  const { tag = 'latest', ...copyOptions } = options;
-  checkRefName(tag);
-  const content = imageContent(images);
-  const layout = await Layout.create(storage);
-  await copyGraph(content, layout, [content.root], copyOptions);
-  await layout.tag(content.root, tag, options);
-  return content.root;
 }
 
 /**
