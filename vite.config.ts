@@ -40,9 +40,10 @@ export default defineConfig({
 
 /**
  * What lies in one file of `dist/` stays together in whatever is bundled from it: so what is loaded at once lies in few
- * files, and what an `import()` brings in others. A module goes into the first group that needs it: what compressing
- * workers load too, the documents (those that images need, then the rest), what builds and saves an image, what reads its layers and other work
- * for later (but for what is needed at once too), and the rest of the main entry, which itself is left with nothing but names.
+ * files, and what an `import()` brings in others. A module goes into the first group that it fits: what compressing
+ * workers load too; the documents as images need them; the rest of the documents; what builds and saves an image; what is
+ * needed at once by some and later by others; what reads layers; the rest of the main entry, which itself is left with
+ * nothing but names.
  */
 function chunks(): Rolldown.CodeSplittingGroup[] {
   const inWorker = reached('bytes/deflate-worker.ts');
@@ -56,7 +57,13 @@ function chunks(): Rolldown.CodeSplittingGroup[] {
     'image/merge-layers.ts',
     'image/rename-entries.ts',
   );
-  const inOther = reached('image/rewrite-index.ts', 'layout/docker-archive.ts', 'layout/verify.ts');
+  const inOther = reached(
+    'image/rewrite-index.ts',
+    'layout/archive.ts',
+    'layout/docker-archive.ts',
+    'layout/map-files.ts',
+    'layout/verify.ts',
+  );
   const inLater: Test = (id, graph) => inReading(id, graph) || inOther(id, graph);
   const groups: [name: string, ...tests: Test[]][] = [
     ['base', inWorker, inImage],

@@ -10,7 +10,6 @@ import type { Digest } from '../oci/digest.ts';
 import { isNonDistributable } from '../oci/media-types.ts';
 import { formatPlatform, type Platform } from '../oci/platform.ts';
 import type { Storage } from '../storage/storage.ts';
-import { unpackArchive } from './archive.ts';
 import { readArchive } from './read-archive.ts';
 
 export interface LoadTarballOptions {
@@ -69,6 +68,8 @@ export async function loadTarballForPush(source: ByteSource, options: LoadTarbal
       { field: 'memoryThreshold' },
     );
   }
+  // Loaded when asked for, as all that reads archives: most programs write them.
+  const { unpackArchive } = await import('./archive.ts');
   const unpacked = await unpackArchive(source, { memoryThreshold, spill, limits, signal });
   try {
     const { content, roots, tag } = await readArchive(unpacked, limits, signal);
