@@ -1,8 +1,16 @@
-/** What npm would publish: installed into empty projects, type-checked by their compilers, and run. */
+/** What npm would publish: installed into empty projects of every kind, type-checked, bundled, measured and run. */
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { build as bundle } from 'esbuild';
+import { Miniflare } from 'miniflare';
+import { preview, build as viteBuild } from 'vite';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { run, temporaryDirectory } from './peers/peers.ts';
+import { type BundledSize, sizeByEsbuild, sizeByVite } from './bundled-size.ts';
+import { peerTest, run, temporaryDirectory } from './peers/peers.ts';
+import { bun } from './runtimes/bun.ts';
+import { deno } from './runtimes/deno.ts';
+import { withBrowser } from './storage/browsers.ts';
+import vectors from './vectors/vectors.json' with { type: 'json' };
 
 const root = join(import.meta.dirname, '..');
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
@@ -99,6 +107,152 @@ describe('the package', () => {
   });
 });
 
+/** Builds, saves and reads back an image whose layer has a golden digest, by what is loaded at once and what is loaded later. */
+const roundTrip = `import { createLayer, Image, saveTarball } from 'stowage';
+export async function roundTrip() {
+  const motd = { path: 'etc/motd', body: 'hello\\n', mode: 0o600, uid: 1000, gid: 100 };
+  const layer = await createLayer([motd], { mtime: 1709208000 });
+  const image = Image.scratch({ created: 0 }).append(layer).entrypoint(['/bin/sh']);
+  const archive = await new Response(saveTarball(image, { tag: 'demo:1.0' })).arrayBuffer();
+  const paths = [];
+  for await (const { header } of layer.entries()) paths.push(header.path);
+  const large = await createLayer([{ path: 'zeros', body: new Uint8Array(5 * 1024 * 1024) }], { mtime: 0 });
+  return [layer.descriptor.digest, paths.join(), image.descriptor.digest, archive.byteLength, large.descriptor.digest].join(' ');
+}
+`;
+
+describe('the package, installed, builds and reads the same image', () => {
+  let expected = '';
+
+  beforeAll(async () => {
+    const project = projectWith({
+      'main.mjs': `import { roundTrip } from './round-trip.mjs'; console.log(await roundTrip());`,
+    });
+    expected = (await run(process.execPath, ['main.mjs'], { cwd: project })).stdout.trim();
+  });
+
+  test('in Node, with the golden digest', () => {
+    expect(expected.split(' ')[0]).toBe(vectors.gzip['one file']);
+    expect(expected.split(' ')[1]).toBe('etc,etc/motd');
+  });
+
+  test('in Deno by npm:, with no permission', async () => {
+    const main = `import { roundTrip } from './round-trip.mjs'; console.log(await roundTrip());`;
+    const project = projectWith({ 'main.mjs': main });
+    writeFileSync(join(project, 'round-trip.mjs'), roundTrip.replace("'stowage'", "'npm:stowage'"));
+    const flags = ['run', '--no-prompt', '--quiet', '--cached-only', '--no-lock', '--node-modules-dir=manual'];
+    const env = { DENO_DIR: temporaryDirectory(), DENO_NO_UPDATE_CHECK: '1' };
+    const { stdout } = await run(deno.find() as string, [...flags, 'main.mjs'], { cwd: project, env });
+    expect(stdout.trim()).toBe(expected);
+  });
+
+  test('in Bun', async () => {
+    const project = projectWith({
+      'main.mjs': `import { roundTrip } from './round-trip.mjs'; console.log(await roundTrip());`,
+    });
+    const { stdout } = await run(bun.find() as string, ['run', '--no-install', 'main.mjs'], { cwd: project });
+    expect(stdout.trim()).toBe(expected);
+  });
+
+  peerTest(['chromium'], 'in a Vite app, in Chromium, under a policy that allows its own scripts alone', async () => {
+    const project = projectWith({
+      'index.html': '<!doctype html><title>app</title><script type="module" src="/main.js"></script>',
+      'main.js': `import { roundTrip } from './round-trip.mjs'; globalThis.result = roundTrip().catch(String);`,
+    });
+    const common = { root: project, configFile: false, logLevel: 'silent' } as const;
+    await viteBuild({ ...common, build: { target: 'es2022' } });
+    const policy = "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'self'";
+    const headers = { 'Content-Security-Policy': policy };
+    const server = await preview({ ...common, preview: { host: '127.0.0.1', port: 0, headers } });
+    try {
+      await withBrowser('chromium', async (browser) => {
+        const page = await browser.newPage();
+        await page.goto(server.resolvedUrls?.local[0] as string);
+        await page.waitForFunction('globalThis.result !== undefined');
+        expect(await page.evaluate('globalThis.result')).toBe(expected);
+      });
+    } finally {
+      await server.close();
+    }
+  });
+
+  test('in a Worker bundled by esbuild, in workerd', async () => {
+    const main = `import { roundTrip } from './round-trip.mjs';
+export default { fetch: async () => new Response(await roundTrip().catch(String)) };`;
+    const project = projectWith({ 'worker.mjs': main });
+    const { outputFiles } = await bundle({
+      entryPoints: [join(project, 'worker.mjs')],
+      bundle: true,
+      write: false,
+      format: 'esm',
+      target: 'es2022',
+    });
+    const script = outputFiles[0]!.text;
+    const worker = new Miniflare({ modules: true, script, compatibilityDate: '2026-01-01' });
+    try {
+      expect(await (await worker.dispatchFetch('http://worker.test/')).text()).toBe(expected);
+    } finally {
+      await worker.dispose();
+    }
+  });
+});
+
+describe('what is loaded at once', () => {
+  /** Bytes, minified and gzipped, runtime dependencies included. */
+  const bounds: { name: string; code: string; vite: number; esbuild: number }[] = [
+    {
+      name: "{ Image, saveTarball } of 'stowage'",
+      code: `export { Image, saveTarball } from 'stowage';`,
+      vite: 20_000,
+      esbuild: 21_000,
+    },
+    {
+      name: "all of 'stowage'",
+      code: `export * from 'stowage';`,
+      vite: 32_000,
+      esbuild: 32_000,
+    },
+    {
+      name: "all of 'stowage/oci'",
+      code: `export * from 'stowage/oci';`,
+      vite: 6_300,
+      esbuild: 6_400,
+    },
+  ];
+
+  for (const { name, code, ...bound } of bounds) {
+    test(`${name} stays small`, async () => {
+      const project = projectWith({ 'main.js': code });
+      const sizes: Record<'vite' | 'esbuild', BundledSize> = {
+        vite: await sizeByVite(project, 'main.js'),
+        esbuild: await sizeByEsbuild(project, 'main.js'),
+      };
+      for (const bundler of ['vite', 'esbuild'] as const) {
+        const { atOnce, later } = sizes[bundler];
+        console.log(
+          `${name}, by ${bundler}: ${atOnce} bytes at once, ${atOnce + later} with all that may be loaded later`,
+        );
+        expect(atOnce).toBeLessThanOrEqual(bound[bundler]);
+      }
+    });
+  }
+
+  test('nothing that rewrites or reads images, for a program that only builds and saves one', async () => {
+    const project = projectWith({ 'main.js': bounds[0]!.code });
+    const { code } = await sizeByVite(project, 'main.js');
+    for (const trace of ['createMD', 'was renamed to', 'squash', 'not JSON from offset', 'docker save', 'Z_BUF_ERROR'])
+      expect(code, trace).not.toContain(trace);
+    expect(code).toContain('Give a whole number from 0 (stored) to 9');
+  });
+});
+
+function projectWith(files: Record<string, string>): string {
+  const project = emptyProject();
+  for (const [name, text] of Object.entries({ 'round-trip.mjs': roundTrip, ...files }))
+    writeFileSync(join(project, name), text);
+  return project;
+}
+
 function tarball(): string {
   return join(packed, readdirSync(packed).find((name) => name.endsWith('.tgz')) as string);
 }
@@ -106,7 +260,10 @@ function tarball(): string {
 /** A project with the library and its dependencies installed, and nothing else. */
 function emptyProject(): string {
   const project = temporaryDirectory();
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }));
+  writeFileSync(
+    join(project, 'package.json'),
+    JSON.stringify({ name: 'project', private: true, type: 'module', dependencies: { stowage: '*' } }),
+  );
   const link = (from: string, name: string): void => {
     const to = join(project, 'node_modules', name);
     mkdirSync(dirname(to), { recursive: true });
