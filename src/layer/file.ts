@@ -1,5 +1,5 @@
 /** What a caller hands in to be packed: files as plain data, checked and made into tar headers in the one order that a layer has. */
-import type { ParsedTarFileItem, TarFileItem } from 'nanotar';
+import type { TarFileItem } from 'nanotar';
 import { type ByteSource, byteLength } from '../bytes/byte-source.ts';
 import { environment } from '../bytes/runtime.ts';
 import { StowageError } from '../errors.ts';
@@ -74,7 +74,7 @@ export async function planFiles(
     options.signal?.throwIfAborted();
     if (typeof file !== 'object' || file === null)
       throw new StowageError('FILE_INVALID', `A file is ${String(file)}. Give each as an object: { path, body }.`);
-    const planned = planFile(isTarItem(file) ? fromTarItem(file) : file, options);
+    const planned = planFile(isTarItem(file) ? (await import('./tar-item.ts')).fromTarItem(file) : file, options);
     const path = planned.header.path;
     if (byPath.has(path)) {
       throw new StowageError(
@@ -260,49 +260,7 @@ function resolveHardLinks(byPath: Map<string, PlannedFile>): void {
   }
 }
 
-const tarItemTypes: Record<string, EntryType> = {
-  file: 'file',
-  contiguousFile: 'file',
-  directory: 'directory',
-  fifo: 'fifo',
-};
-
 /** A file of ours may well have a `name` too, as a `File` spread into one has. */
 function isTarItem(file: LayerFile | TarFileItem): file is TarFileItem {
   return 'name' in file && !('path' in file);
-}
-
-/**
- * nanotar gives modes as octal text, and knows no link targets or device numbers. Times are milliseconds in what its
- * `createTar` takes, and seconds, as the header has them, in what its `parseTar` gives, which alone has a `type`. To
- * `createTar` an item without data is a directory.
- */
-function fromTarItem(item: TarFileItem | ParsedTarFileItem): LayerFile {
-  const { mode, uid, gid, mtime } = item.attrs ?? {};
-  const parsed = 'type' in item && item.type !== undefined;
-  const type = parsed ? tarItemTypes[item.type as string] : item.data == null ? 'directory' : 'file';
-  if (mode !== undefined && !/^[0-7]{1,7}$/.test(String(mode))) {
-    throw new StowageError(
-      'FILE_INVALID',
-      `File ${JSON.stringify(item.name)}: mode is ${JSON.stringify(mode)}; nanotar's are octal digits, as in "644".`,
-      { path: item.name, field: 'mode' },
-    );
-  }
-  if (!type) {
-    throw new StowageError(
-      'FILE_INVALID',
-      `${JSON.stringify(item.name)} is a nanotar item of type ${'type' in item && item.type}, whose target or number nanotar does not keep. Give it as { path, type, linkTarget }.`,
-      { path: item.name },
-    );
-  }
-  const isDirectory = typeof item.name === 'string' && item.name.endsWith('/');
-  return {
-    path: item.name,
-    type: isDirectory ? 'directory' : type,
-    body: type === 'file' && !isDirectory ? item.data : undefined,
-    mode: mode === undefined ? undefined : Number.parseInt(mode, 8) & 0o7777,
-    uid,
-    gid,
-    mtime: parsed || mtime === undefined ? mtime : mtime / 1000,
-  };
 }
