@@ -74,8 +74,8 @@ function compress(state: Int32Array, bytes: DataView, at: number): void {
   for (let index = 0; index < 64; index++) {
     const sum1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
     const sum0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
-    const first = (h + sum1 + ((e & f) ^ (~e & g)) + constants[index]! + words[index]!) | 0;
-    const second = (sum0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+    const first = (h + sum1 + (g ^ (e & (f ^ g))) + constants[index]! + words[index]!) | 0;
+    const second = (sum0 + ((a & b) ^ (c & (a ^ b)))) | 0;
     h = g;
     g = f;
     f = e;
