@@ -7,6 +7,7 @@ import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import { type Changeset, type LayerChange, nodeWeight, readChangeset, weightOf } from './changeset.ts';
 import { compareBytewise } from './file.ts';
+import { followPath, pathIn, pathOf, type Step } from './follow-path.ts';
 import type { Layer } from './layer.ts';
 import type { LayerEntriesOptions } from './layer-entries.ts';
 
@@ -114,30 +115,9 @@ export class MergedTree implements Iterable<Resolved> {
     return node === undefined ? undefined : { path: pathOf(found), node };
   }
 
-  /** Follows a path from the root, as far as it leads; what lies past the last directory gets steps without a node. */
-  #follow(path: string, followLast: boolean, isMoot?: (path: string) => boolean): Step[] {
-    const steps: Step[] = [{ name: '', node: this.root }];
-    const left = path.split('/').reverse();
-    for (let hops = 0; left.length > 0; ) {
-      const name = left.pop()!;
-      if (name === '' || name === '.') continue;
-      if (name === '..') {
-        if (steps.length > 1) steps.pop();
-        continue;
-      }
-      const node: MergedNode | undefined = steps.at(-1)!.node?.children?.get(name);
-      steps.push({ name, node });
-      if (node?.file.header.type !== 'symlink') continue;
-      const isLast = left.every((rest) => rest === '' || rest === '.');
-      if ((isLast && !followLast) || isMoot?.(pathOf(steps))) continue;
-      if (++hops > this.#limits.linkHops) throw linkLoop(path, this.#limits);
-      const target = node.file.header.linkTarget ?? '';
-      steps.length = target.startsWith('/') ? 1 : steps.length - 1;
-      left.push(...target.split('/').reverse());
-      // A link may be short and name the next one twice over: what waits is bounded as a path is.
-      if (left.length > this.#limits.pathBytes) throw linkLoop(path, this.#limits);
-    }
-    return steps;
+  /** As far as a path leads; what lies past the last directory gets steps without a node. */
+  #follow(path: string, followLast: boolean, isMoot?: (path: string) => boolean): Step<MergedNode>[] {
+    return followPath(this.root, path, { targetOf, followLast, isMoot, limits: this.#limits });
   }
 
   /** Gives what was removed by name, as hard links of the same layer may name it still: tars put either first. */
@@ -154,8 +134,7 @@ export class MergedTree implements Iterable<Resolved> {
       if (node === undefined) continue;
       const resolved = pathOf(found);
       if (kind === 'opaque') {
-        for (const [name, child] of node.children ?? [])
-          removed.set(resolved === '' ? name : `${resolved}/${name}`, child);
+        for (const [name, child] of node.children ?? []) removed.set(pathIn(resolved, name), child);
         node.children?.clear();
       } else if (found.length > 1) {
         removed.set(resolved, node);
@@ -198,7 +177,7 @@ export class MergedTree implements Iterable<Resolved> {
     let node = this.root;
     let made = '';
     for (const { name } of this.#follow(path, true).slice(1)) {
-      made = made === '' ? name : `${made}/${name}`;
+      made = pathIn(made, name);
       let child = node.children!.get(name);
       if (child?.children === undefined) {
         this.#weigh(nodeWeight + 2 * made.length);
@@ -226,29 +205,13 @@ export class MergedTree implements Iterable<Resolved> {
 /** What a directory holds, by name, in the order of their bytes. */
 export function* sortedChildren({ path, node: { children } }: Resolved): Generator<Resolved, void, void> {
   for (const name of [...(children?.keys() ?? [])].sort(compareBytewise)) {
-    yield { path: path === '' ? name : `${path}/${name}`, node: children!.get(name)! };
+    yield { path: pathIn(path, name), node: children!.get(name)! };
   }
 }
 
-/** The error for symlinks without an end. */
-export function linkLoop(path: string, limits: Limits): StowageError {
-  return new StowageError(
-    'LINK_LOOP',
-    `${JSON.stringify(path)} leads through more than ${limits.linkHops} symlinks, so it leads nowhere. Look at them with readlink.`,
-    { path },
-  );
-}
-
-interface Step {
-  name: string;
-  node: MergedNode | undefined;
-}
-
-function pathOf(steps: readonly Step[]): string {
-  return steps
-    .slice(1)
-    .map((step) => step.name)
-    .join('/');
+/** Where a symlink points; `undefined` for all else. */
+export function targetOf({ file: { header } }: MergedNode): string | undefined {
+  return header.type === 'symlink' ? (header.linkTarget ?? '') : undefined;
 }
 
 function impliedDirectory(path: string): MergedNode {

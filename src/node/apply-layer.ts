@@ -4,12 +4,13 @@ import { setImmediate } from 'node:timers/promises';
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { isAbsent, type LayerChange, readChange, type Whiteout } from '../layer/changeset.ts';
+import { pathIn } from '../layer/follow-path.ts';
 import type { Layer } from '../layer/layer.ts';
 import { layerEntries } from '../layer/layer-entries.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import { checkName, type Disk, diskPath, type EntryPlace, failedAt, linksSymlinks, shown } from './disk-file.ts';
-import { type DiskNode, type DiskTree, isMadeLate, isSpecial, joined, type Place } from './disk-tree.ts';
+import { type DiskNode, type DiskTree, isMadeLate, isSpecial, type Place } from './disk-tree.ts';
 import { removeTree } from './stage.ts';
 
 export interface ApplyOptions {
@@ -107,20 +108,20 @@ export class LayerApplier {
     const node = parent.node.children.get(name);
     if (node === undefined) return;
     if (node.layer < this.#layer) this.#remove(parent, name, node, true);
-    else if (node.children) this.#removeLower({ path: joined(parent.path, name), node });
+    else if (node.children) this.#removeLower({ path: pathIn(parent.path, name), node });
   }
 
   /** Removes what this layer has not put there: whiteouts hide lower layers only, wherever in the tar they stand. */
   #removeLower(directory: Place): void {
     for (const [name, node] of [...directory.node.children!]) {
       if (node.layer < this.#layer) this.#remove(directory, name, node, true);
-      else if (node.children) this.#removeLower({ path: joined(directory.path, name), node });
+      else if (node.children) this.#removeLower({ path: pathIn(directory.path, name), node });
     }
   }
 
   /** Takes a name away. What a hard link may still name is moved aside until the layer ends. */
   #remove(parent: Place, name: string, node: DiskNode, isWhiteout: boolean): void {
-    const path = joined(parent.path, name);
+    const path = pathIn(parent.path, name);
     if (!isMadeLate(node)) {
       if (node.children?.size === 0) this.#disk.removeEmpty(path);
       else if (!isWhiteout && !node.children) this.#disk.unlink(path);
@@ -165,7 +166,7 @@ export class LayerApplier {
       return undefined;
     }
     if (known) this.#remove(parent, name, known, false);
-    const at = joined(parent.path, name);
+    const at = pathIn(parent.path, name);
     const node: DiskNode = { kind: header.type, layer: this.#layer };
     if (isSpecial(node) || header.xattrs) node.left = { header };
     let file: number | undefined;
@@ -190,7 +191,7 @@ export class LayerApplier {
 
   #makeDirectory(parent: Place, name: string, known: DiskNode | undefined): DiskNode {
     if (known) this.#remove(parent, name, known, false);
-    const path = joined(parent.path, name);
+    const path = pathIn(parent.path, name);
     this.#disk.makeDirectory(path);
     const header: TarHeader = { path, type: 'directory', size: 0, mode: 0o755, uid: 0, gid: 0, mtime: 0 };
     const node: DiskNode = { kind: 'directory', layer: this.#layer, children: new Map(), header, isChanged: true };
@@ -208,7 +209,7 @@ export class LayerApplier {
       node.layer = this.#layer;
       return;
     }
-    const path = joined(parent.path, name);
+    const path = pathIn(parent.path, name);
     const below = known?.children && here?.path.startsWith(`${path}/`) ? here.path.slice(path.length + 1) : undefined;
     if (known) this.#remove(parent, name, known, false);
     if (!isMadeLate(node)) {

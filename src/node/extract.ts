@@ -2,6 +2,7 @@
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import process from 'node:process';
 import type { OnProgress } from '../bytes/progress.ts';
+import { pathIn } from '../layer/follow-path.ts';
 import type { Layer } from '../layer/layer.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
 import { diskFailed } from '../storage/node-file.ts';
@@ -9,7 +10,7 @@ import type { TarHeader } from '../tar/entry.ts';
 import { decodeText } from '../tar/text.ts';
 import { LayerApplier } from './apply-layer.ts';
 import { Disk } from './disk-file.ts';
-import { type DiskNode, DiskTree, joined, type Place } from './disk-tree.ts';
+import { type DiskNode, DiskTree, type Place } from './disk-tree.ts';
 import { finishRoot, finishTree } from './finish-tree.ts';
 import { localPath } from './read-file.ts';
 import { openStage } from './stage.ts';
@@ -113,7 +114,7 @@ function scan(disk: Disk, tree: DiskTree): void {
   for (let place = left.pop(); place; place = left.pop()) {
     for (const bytes of readdirSync(disk.at(place.path), { encoding: 'buffer' })) {
       const name = decodeText(bytes);
-      const path = joined(place.path, name);
+      const path = pathIn(place.path, name);
       tree.weigh(path);
       const node = describe(disk, path);
       place.node.children!.set(name, node);
