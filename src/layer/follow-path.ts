@@ -95,6 +95,22 @@ export function followPath<Node extends { children?: ReadonlyMap<string, Node> |
   return walk.steps;
 }
 
+/** What a path names in trees that were taken out of a larger one, by the paths of their tops: the top's, and the rest from there on. */
+export function findBelow<Node extends { children?: ReadonlyMap<string, Node> | undefined }>(
+  tops: ReadonlyMap<string, { node: Node }>,
+  path: string,
+): { node: Node; top: string; rest: string } | undefined {
+  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+    const top = path.slice(0, end);
+    let node = tops.get(top)?.node;
+    if (node === undefined) continue;
+    const rest = path.slice(end + 1);
+    for (const name of rest === '' ? [] : rest.split('/')) node = node?.children?.get(name);
+    return node && { node, top, rest };
+  }
+  return undefined;
+}
+
 /** The path that these steps make. */
 export function pathOf(steps: readonly Step<unknown>[]): string {
   return steps

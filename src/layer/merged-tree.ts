@@ -7,7 +7,7 @@ import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import { type Changeset, type LayerChange, nodeWeight, readChangeset, weightOf } from './changeset.ts';
 import { compareBytewise } from './file.ts';
-import { followPath, pathIn, pathOf, type Step } from './follow-path.ts';
+import { findBelow, followPath, pathIn, pathOf, type Step } from './follow-path.ts';
 import type { Layer } from './layer.ts';
 import type { LayerEntriesOptions } from './layer-entries.ts';
 
@@ -121,8 +121,8 @@ export class MergedTree implements Iterable<Resolved> {
   }
 
   /** Gives what was removed by name, as hard links of the same layer may name it still: tars put either first. */
-  #applyWhiteouts({ whiteouts, changes, what }: Changeset): Map<string, MergedNode> {
-    const removed = new Map<string, MergedNode>();
+  #applyWhiteouts({ whiteouts, changes, what }: Changeset): Map<string, { node: MergedNode }> {
+    const removed = new Map<string, { node: MergedNode }>();
     if (whiteouts.length === 0) return removed;
     const directories = new Set<string>();
     for (const { path, header } of changes) if (header.type === 'directory') directories.add(path);
@@ -134,17 +134,17 @@ export class MergedTree implements Iterable<Resolved> {
       if (node === undefined) continue;
       const resolved = pathOf(found);
       if (kind === 'opaque') {
-        for (const [name, child] of node.children ?? []) removed.set(pathIn(resolved, name), child);
+        for (const [name, child] of node.children ?? []) removed.set(pathIn(resolved, name), { node: child });
         node.children?.clear();
       } else if (found.length > 1) {
-        removed.set(resolved, node);
+        removed.set(resolved, { node });
         found.at(-2)!.node!.children!.delete(found.at(-1)!.name);
       }
     }
     return removed;
   }
 
-  #put(change: LayerChange, layer: number, what: string, removed: ReadonlyMap<string, MergedNode>): void {
+  #put(change: LayerChange, layer: number, what: string, removed: ReadonlyMap<string, { node: MergedNode }>): void {
     const { path, header, offset } = change;
     if (path === '') {
       // The root is a directory whatever an entry says: an engine has made it before it reads any layer.
@@ -189,8 +189,8 @@ export class MergedTree implements Iterable<Resolved> {
     return node;
   }
 
-  #linked(target: string, removed: ReadonlyMap<string, MergedNode>): MergedFile | undefined {
-    const here = this.resolve(target, false)?.node ?? findRemoved(target, removed);
+  #linked(target: string, removed: ReadonlyMap<string, { node: MergedNode }>): MergedFile | undefined {
+    const here = this.resolve(target, false)?.node ?? findBelow(removed, target)?.node;
     return here === undefined || here.children !== undefined ? undefined : here.file;
   }
 
@@ -217,17 +217,6 @@ export function targetOf({ file: { header } }: MergedNode): string | undefined {
 function impliedDirectory(path: string): MergedNode {
   const header: TarHeader = { path, type: 'directory', size: 0, mode: 0o755, uid: 0, gid: 0, mtime: 0 };
   return { file: { header, layer: -1, offset: -1 }, children: new Map() };
-}
-
-function findRemoved(path: string, removed: ReadonlyMap<string, MergedNode>): MergedNode | undefined {
-  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
-    const top = removed.get(path.slice(0, end));
-    if (top === undefined) continue;
-    let node: MergedNode | undefined = top;
-    for (const name of path.slice(end + 1).split('/')) if (name !== '') node = node?.children?.get(name);
-    return node;
-  }
-  return undefined;
 }
 
 /** Runs what may find a loop, and says in whose entry. */

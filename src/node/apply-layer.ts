@@ -4,11 +4,13 @@ import { setImmediate } from 'node:timers/promises';
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { isAbsent, type LayerChange, readChange, type Whiteout } from '../layer/changeset.ts';
-import { pathIn } from '../layer/follow-path.ts';
+import { findBelow, pathIn } from '../layer/follow-path.ts';
 import type { Layer } from '../layer/layer.ts';
 import { layerEntries } from '../layer/layer-entries.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
+import type { TarEntry } from '../tar/read-tar.ts';
+import { isHole } from '../tar/sparse.ts';
 import { checkName, type Disk, diskPath, type EntryPlace, failedAt, linksSymlinks, shown } from './disk-file.ts';
 import { type DiskNode, type DiskTree, isMadeLate, isSpecial, type Place } from './disk-tree.ts';
 import { removeTree } from './stage.ts';
@@ -51,18 +53,15 @@ export class LayerApplier {
     let written = 0;
     let turns = 0;
     try {
-      for await (const { header, offset, body } of layerEntries(layer, {
-        limits,
-        onWarning,
-        signal,
-        diffId: layer.diffId,
-      })) {
+      const entries = layerEntries(layer, { limits, onWarning, signal, diffId: layer.diffId });
+      for await (const entry of entries) {
+        const { header, offset } = entry;
         if (++this.#entries > limits.tarEntries) throw limitExceeded('tarEntries', limits, 'The layers, all entries');
         const change = readChange(header, offset, this.#what, limits);
         const place: EntryPlace = { layer: this.#what, entry: header.path, offset };
         if (change === undefined) onWarning?.(`${shown(place)} lies in a whiteout. It was passed over.`);
         const file = change && this.#take(change, place);
-        if (file !== undefined) written += await this.#fill(file, header, body, place);
+        if (file !== undefined) written += await this.#fill(file, entry, place);
         onProgress?.({
           phase: 'write',
           descriptor: layer.descriptor,
@@ -225,18 +224,13 @@ export class LayerApplier {
   }
 
   #findRemoved(path: string): Removed | undefined {
-    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
-      const top = this.#removed.get(path.slice(0, end));
-      if (top === undefined) continue;
-      let node: DiskNode | undefined = top.node;
-      const rest = path.slice(end + 1);
-      for (const name of rest === '' ? [] : rest.split('/')) node = node?.children?.get(name);
-      return node && { node, at: rest === '' ? top.at : `${top.at}/${rest}` };
-    }
-    return undefined;
+    const found = findBelow(this.#removed, path);
+    if (found === undefined) return undefined;
+    const { at } = this.#removed.get(found.top)!;
+    return { node: found.node, at: found.rest === '' ? at : `${at}/${found.rest}` };
   }
 
-  async #fill(file: number, header: TarHeader, body: AsyncIterable<Uint8Array>, place: EntryPlace): Promise<number> {
+  async #fill(file: number, { header, body, sparse }: TarEntry, place: EntryPlace): Promise<number> {
     let isOpen = true;
     try {
       if (header.size > 0) {
@@ -244,7 +238,13 @@ export class LayerApplier {
         if (this.#bytes > this.#options.limits.inflatedBytes) {
           throw limitExceeded('inflatedBytes', this.#options.limits, `${shown(place)}: all files of the layers`);
         }
-        for await (const bytes of body) this.#disk.write(file, bytes);
+        let position = 0;
+        for await (const bytes of body) {
+          // What the archive left out of a sparse file stays a hole on disk.
+          if (!isHole(bytes)) this.#disk.write(file, bytes, position);
+          position += bytes.length;
+        }
+        if (sparse) this.#disk.lengthen(file, header.size);
       }
       isOpen = false;
       this.#disk.finish(file, header, this.#options.modeOf(header));

@@ -38,7 +38,8 @@ export interface ExtractOptions {
 
 /**
  * Unpacks an image, or layers from the base up, to a directory: types, modes (whatever the umask), times of change, symlinks, hard links,
- * fifos, and as root owners and devices; whiteouts applied, as layer.md has it. Times are kept to the microsecond.
+ * fifos, extended attributes, and as root owners and devices; whiteouts applied, as layer.md has it. Holes of sparse files stay holes. Times
+ * are kept to the microsecond: runtimes take them as a double of seconds, which holds no more.
  *
  * Where the directory is not there, or empty, the layers are unpacked beside it, and renamed to it when all is done: a failure or an aborted
  * `signal` leaves nothing, a crash at most a directory `.name.….part`. Its parent must be there. What is mounted is unpacked to directly.
