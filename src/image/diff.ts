@@ -1,8 +1,7 @@
 /** What differs between the file systems of two images, as a list and as a layer. */
 import { createHasher } from '../bytes/hash.ts';
-import { type Changeset, readChangeset } from '../layer/changeset.ts';
+import { type Changeset, type ReadNamesOptions, readChangeset } from '../layer/changeset.ts';
 import type { Layer } from '../layer/layer.ts';
-import type { LayerEntriesOptions } from '../layer/layer-entries.ts';
 import { type MergedFile, MergedTree } from '../layer/merged-tree.ts';
 import type { RewriteLayerOptions } from '../layer/rewrite-layer.ts';
 import { diffTrees, type NameChange, type TreeDiff } from '../layer/tree-diff.ts';
@@ -12,7 +11,7 @@ import type { TarHeader } from '../tar/entry.ts';
 import type { Image } from './image.ts';
 import { rewriteOptions } from './map-layer.ts';
 
-export interface DiffOptions extends LayerEntriesOptions {
+export interface DiffOptions extends ReadNamesOptions {
   /** Whether a file that differs in its `mtime` alone is changed. Default true. */
   times?: boolean;
 }

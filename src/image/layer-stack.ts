@@ -2,17 +2,16 @@
  * The layers of an image from the top down, each read only when a question reaches it: what a layer settles (a file, a
  * whiteout, an opaque directory, a file where a directory was) is not asked of those below.
  */
-import { type Changeset, type LayerChange, readChangeset } from '../layer/changeset.ts';
+import { type Changeset, type LayerChange, type ReadNamesOptions, readChangeset } from '../layer/changeset.ts';
 import { PathWalk, pathIn } from '../layer/follow-path.ts';
 import type { Layer } from '../layer/layer.ts';
-import type { LayerEntriesOptions } from '../layer/layer-entries.ts';
 import { type MergedNode, MergedTree, type Resolved, targetOf } from '../layer/merged-tree.ts';
 import { resolveLimits } from '../limits.ts';
 
 /** A stack of layers, the base first. What it has read of a layer it keeps: names, no bodies. */
 export class LayerStack {
   readonly layers: readonly Layer[];
-  readonly #options: LayerEntriesOptions;
+  readonly #options: ReadNamesOptions;
   readonly #changesets: (Promise<Changeset> | undefined)[] = [];
   readonly #views: (LayerView | undefined)[] = [];
   /** The lowest layers, merged as far as somebody needed them. */
@@ -20,7 +19,7 @@ export class LayerStack {
   #merged = 0;
   #merging: Promise<void> = Promise.resolve();
 
-  constructor(layers: readonly Layer[], options: LayerEntriesOptions) {
+  constructor(layers: readonly Layer[], options: ReadNamesOptions) {
     this.layers = layers;
     this.#options = options;
     this.#tree = new MergedTree(options.limits);
@@ -133,7 +132,7 @@ class LayerView {
   readonly #nameFiles: () => Map<string, MergedNode>;
   #named: Map<string, MergedNode> | undefined;
 
-  constructor(changeset: Changeset, number: number, { limits }: LayerEntriesOptions) {
+  constructor(changeset: Changeset, number: number, { limits }: ReadNamesOptions) {
     const { changes, whiteouts } = changeset;
     this.isEmpty = changes.length === 0 && whiteouts.length === 0;
     this.isPlain = isPlain(changeset);

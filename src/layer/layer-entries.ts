@@ -2,6 +2,7 @@
 import { readChunks } from '../bytes/byte-source.ts';
 import { decompress } from '../bytes/compression.ts';
 import { createHasher } from '../bytes/hash.ts';
+import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -27,11 +28,21 @@ export function layerEntries(
   layer: Pick<Layer, 'descriptor' | 'open'>,
   options: LayerEntriesOptions & { diffId?: Digest } = {},
 ): AsyncGenerator<TarEntry, void, void> {
-  return readEntries(layer.descriptor, opened(layer, options.signal), options);
+  return readEntries(layer.descriptor, blobChunks(layer, { signal: options.signal }), options);
 }
 
-async function* opened(layer: Pick<Layer, 'open'>, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, void> {
-  yield* readChunks(await layer.open({ signal }), { signal });
+/** A layer's blob, opened when it is read. `onProgress` is told of each chunk, phase `read`. */
+export async function* blobChunks(
+  layer: Pick<Layer, 'descriptor' | 'open'>,
+  { signal, onProgress }: { signal?: AbortSignal; onProgress?: OnProgress },
+): AsyncGenerator<Uint8Array, void, void> {
+  const { descriptor } = layer;
+  let transferred = 0;
+  for await (const chunk of readChunks(await layer.open({ signal }), { signal })) {
+    yield chunk;
+    transferred += chunk.length;
+    onProgress?.({ phase: 'read', descriptor, transferred, total: descriptor.size });
+  }
 }
 
 /** The entries of a layer whose blob is at hand. See {@link layerEntries}. */

@@ -5,11 +5,9 @@
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
-import { type Changeset, type LayerChange, nodeWeight, readChangeset, weightOf } from './changeset.ts';
+import { type Changeset, type LayerChange, nodeWeight, weightOf } from './changeset.ts';
 import { compareBytewise } from './file.ts';
 import { findBelow, followPath, pathIn, pathOf, type Step } from './follow-path.ts';
-import type { Layer } from './layer.ts';
-import type { LayerEntriesOptions } from './layer-entries.ts';
 
 /** A file as a file system has it: one, however many names hard links give it. */
 export interface MergedFile {
@@ -35,26 +33,6 @@ export interface Resolved {
   node: MergedNode;
 }
 
-/**
- * The merged view of the layers, the base first in the list.
- *
- * Entries below a symlink of a lower layer go where it points, within the image, as containerd and umoci unpack them;
- * parents that no entry names are made up (0755, 0:0, of time 0); an entry below what is no directory takes its place.
- *
- * @throws what `readChangeset` throws for each layer; `LINK_INVALID` for a hard link to nothing or to a directory,
- * `LINK_LOOP` for an entry below symlinks in a circle, `LIMIT_EXCEEDED` (`indexBytes`).
- * @example
- * for (const { path, node } of await mergeLayers(image.layers)) console.log(path, node.file.header.size);
- */
-export async function mergeLayers(layers: readonly Layer[], options: LayerEntriesOptions = {}): Promise<MergedTree> {
-  const tree = new MergedTree(options.limits);
-  for (const [number, layer] of layers.entries()) {
-    const changeset = await readChangeset(layer, options);
-    tree.apply(changeset, number);
-  }
-  return tree;
-}
-
 /** A tree that changesets are applied to. Iterates depth first, the children of a directory in the order of their bytes. */
 export class MergedTree implements Iterable<Resolved> {
   readonly root: MergedNode;
@@ -66,7 +44,14 @@ export class MergedTree implements Iterable<Resolved> {
     this.root = impliedDirectory('');
   }
 
-  /** Applies the next layer. A tree whose `apply` threw is half applied: give it up. */
+  /**
+   * Applies the next layer. Entries below a symlink of a lower layer go where it points, within the image, as containerd and
+   * umoci unpack them; parents that no entry names are made up (0755, 0:0, of time 0); an entry below what is no directory
+   * takes its place. A tree whose `apply` threw is half applied: give it up.
+   *
+   * @throws `LINK_INVALID` for a hard link to nothing or to a directory, `LINK_LOOP` for an entry below symlinks in a circle,
+   * `LIMIT_EXCEEDED` (`indexBytes`).
+   */
   apply(changeset: Changeset, layer: number): void {
     const removed = this.#applyWhiteouts(changeset);
     for (const change of changeset.changes) this.#put(change, layer, changeset.what, removed);
