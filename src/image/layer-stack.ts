@@ -103,7 +103,10 @@ export class LayerStack {
   #mergeBelow(count: number): Promise<void> {
     const merge = async (): Promise<void> => {
       while (this.#merged < count) {
-        const changeset = await this.#changeset(this.#merged);
+        const reading = this.#changeset(this.#merged);
+        // One layer ahead: while one waits for its bytes to be inflated, the other's names are read.
+        if (this.#merged + 1 < count) this.#changeset(this.#merged + 1);
+        const changeset = await reading;
         this.#tree.apply(changeset, this.#merged);
         // From here on the tree answers for this layer.
         delete this.#changesets[this.#merged];
