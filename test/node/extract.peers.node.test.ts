@@ -21,8 +21,9 @@ import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { blobStore } from '../../src/content/blob-store.ts';
 import { Image } from '../../src/image/image.ts';
+import { createLayer } from '../../src/layer/create-layer.ts';
 import { Layout } from '../../src/layout/layout.ts';
-import { extract } from '../../src/node/index.ts';
+import { directory, extract } from '../../src/node/index.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import { NodeStorage } from '../../src/storage/node.ts';
 import { archiveNeeds, ingredients } from '../peers/images.ts';
@@ -249,6 +250,33 @@ describe('extract gives the tree that umoci unpack gives, of an image', () => {
     const docker = join(temporaryDirectory(), 'docker');
     await run('skopeo', ['copy', '--quiet', '--format', 'v2s2', `oci:${app}:app:1`, `dir:${docker}`]);
     await compare(app, 'app:1', await dockerImage(docker));
+  });
+});
+
+describe('what directory() packs, extract() gives back', () => {
+  peerTest(['root', 'setfattr'], 'with attributes, owners, links and devices', async () => {
+    const root = temporaryDirectory();
+    await tree(root, { 'd/a b': '1', 'd/n\nl': '2', 'd/ba\\ck': '3', 'd/größe': '4', plain: '5' });
+    const latin = Buffer.concat([Buffer.from(`${root}/d/`), Buffer.of(0xe9)]);
+    writeFileSync(latin, '6');
+    await run('xargs', ['-0', 'setfattr', '-n', 'user.l', '-v', '0x31'], {
+      input: Buffer.concat([latin, Buffer.of(0)]),
+    });
+    for (const path of ['d', 'd/a b', 'd/n\nl', 'd/ba\\ck', 'd/größe']) {
+      await setXattr('user.o d\\d', '0x00ff0a3d', join(root, path));
+      await setXattr('user.empty', '', join(root, path));
+    }
+    chownSync(join(root, 'plain'), 7, 8);
+    await setXattr('security.capability', '0x0100000200200000000000000000000000000000', join(root, 'plain'));
+    linkSync(join(root, 'plain'), join(root, 'plain too'));
+    await run('mknod', [join(root, 'null'), 'c', '1', '3']);
+    const target = join(temporaryDirectory(), 'target');
+    const files = directory(root, { owners: true, xattrs: true });
+    await extract([await createLayer(files, { compression: 'none' })], target);
+    const timeless = (lines: string[]): string[] => lines.slice(1).map((line) => line.replace(/ time=\S+/, ''));
+    const listed = timeless(await listTree(target));
+    expect(listed).toEqual(timeless(await listTree(root)));
+    expect(listed.filter((line) => line.startsWith('xattrs of'))).toHaveLength(8);
   });
 });
 
