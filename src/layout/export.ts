@@ -81,7 +81,8 @@ export async function exportDirectory(
  * layers are left out. The same images give the same bytes.
  *
  * It is what `docker save` gives, too: `docker load`, `podman load` and skopeo's `docker-archive:` (which wants
- * `compression: 'none'` of the archive) read layers in gzip, zstd or none as they are, so that there is no other form for Docker.
+ * `compression: 'none'` of the archive) read gzip layers as they are, skopeo those in zstd as well, so that there is no other
+ * form for Docker.
  *
  * @throws `ARGUMENT_INVALID`, `REFERENCE_INVALID`; the stream fails with `RUNTIME_UNSUPPORTED` where it cannot write zstd.
  * @example

@@ -15,6 +15,8 @@ const samples = {
     'KLUv/WT6DqUNABZaNRWgJ4UOAKbQ/w4AHPfeUu6dKLziZgw2AC8ALwBERERENDMzMzPTtm3bkiRJkiIiIiIiERERERH//79t27YVTXkgA2FQQLiAMAABgsJAQIFAGAKykC2bDLKiaVBiETu2GGJF0/nkxfvt4RVNx0222N62YSuactiwYcOGDauqqqqqotOi1KJ2bTXUiqZEoQVt2migFU2HMovZs80wK5qW0kV3tw5d0ZQULri5ceCKpkIJRVP+XzTl/0VT/l805f9FU/5fNOX/RVP+XzTl/0VT/l805f9FAYE3qDHA1vYNgS9I0mohDIGCoKxGfaw33BsX9iy690aLPYvuvdFiz6J7b7TYs+jeGy32LLr3Ros9i+690WLPontvtNiz6N4bLfYsuvdGm7167FB4S47IHmKypuSI7CEma0qOyB5isqbkiOwhJmtKjsgeYrKm5IjsISZrSo7IHmIu9b7nd9C91Pue34GyJ3SjUEfiH4ifOPzD8CMyO/aRkZ3/yMjOfWRk5z4ysnMfGdm5j4zs3EdGdi5f+CN8Dj4FP4EfwL+f2qeyp+a3ZJL9lA0BYoEgAhCfAtXBVAUr42RY',
 };
 
+const magic = [0x28, 0xb5, 0x2f, 0xfd];
+
 describe('zstd', () => {
   for (const [name, sample] of Object.entries(samples)) {
     test(`is decompressed, however it is cut: ${name}`, async () => {
@@ -211,8 +213,6 @@ test('XXH64 gives the values of its specification, in one piece or many', () => 
     }),
   );
 });
-
-const magic = [0x28, 0xb5, 0x2f, 0xfd];
 
 /** A frame of blocks as they are: raw (0) or of one byte again and again (1). */
 function raw(
