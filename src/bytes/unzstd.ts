@@ -85,21 +85,28 @@ async function* decodeFrame(
     yield* decodePortably(input, frame, ahead);
     return;
   }
+  let failure: { reason: unknown } | undefined;
   const whole = async function* (): AsyncGenerator<Uint8Array, void, void> {
-    yield plainHeader(frame);
-    for (let isLast = false; !isLast; ) {
-      const block = ahead.shift() ?? (await readBlock(input, frame));
-      isLast = block.isLast;
-      yield block.header;
-      yield block.body;
+    try {
+      yield plainHeader(frame);
+      for (let isLast = false; !isLast; ) {
+        const block = ahead.shift() ?? (await readBlock(input, frame));
+        isLast = block.isLast;
+        yield block.header;
+        yield block.body;
+      }
+      if (frame.hasChecksum) yield await input.take(4);
+    } catch (reason) {
+      failure = { reason };
+      throw reason;
     }
-    if (frame.hasChecksum) yield await input.take(4);
   };
   try {
     yield* pumpNode(whole(), signal, decompress(frame.windowBytes));
   } catch (error) {
-    const { code = '', message } = error as { code?: string; message: string };
-    throw code.startsWith('ZSTD_error_') ? input.fault(`is corrupt before (${message})`, 0) : error;
+    signal?.throwIfAborted();
+    // What else fails is the decoder, whose errors each runtime calls by names of its own.
+    throw failure === undefined ? input.fault(`is corrupt before (${(error as Error).message})`, 0) : failure.reason;
   }
 }
 
