@@ -1,8 +1,9 @@
 // One measured job in a process of its own, so that its peak memory is its own: node bench/jobs.mjs JOB FOLDER
 // Prints { seconds, bytes?, note?, peak } as JSON. FOLDER holds tree/ (files), tree.tar, layer.tar.gz (the layer of the image in
-// layout/), big/ (a 1 GiB image) and half/ (one of 500 MB). The jobs that push and pull want a registry's HOST as a third argument.
+// layout/), big/ (an image of 1 GiB in one layer), stack/ (one of 1 GiB of files in seven layers, which stack-N.tar.gz name) and half/ (one
+// of 500 MB). The jobs that push and pull want a registry's HOST as a third argument.
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -29,6 +30,30 @@ const build = async (gzip, compression = 'gzip') => {
   return layer.descriptor.size;
 };
 const MiB = 2 ** 20;
+
+/** A layout's directory that knows what was asked of it. A document is read whole; what is larger is a layer. */
+class CountingStorage extends NodeStorage {
+  blobsWritten = 0;
+  #layers = new Set();
+
+  get layersRead() {
+    return this.#layers.size;
+  }
+
+  async read(path, range) {
+    if ((await this.stat(path))?.size > MiB) this.#layers.add(path);
+    return super.read(path, range);
+  }
+
+  async create(options) {
+    const file = await super.create(options);
+    const commit = async (path) => {
+      await file.commit(path);
+      if (path.startsWith('blobs/')) this.blobsWritten++;
+    };
+    return { write: (chunk) => file.write(chunk), commit, abort: () => file.abort() };
+  }
+}
 
 /** Each gives the bytes that it wrote or saw, or { bytes, note }. */
 const jobs = {
@@ -134,6 +159,25 @@ const jobs = {
     await image.label('a', 'b').append(image.layers[1]);
     return { note: `${layerReads} of the base's layers read` };
   },
+  'label-1GiB': async () => {
+    const storage = new CountingStorage(join(folder, 'big'));
+    const image = await Image.from(await Layout.open(storage), 'big');
+    await exportDirectory(image.label('org.example.time', String(Date.now())), storage, { tag: 'big' });
+    return { note: `${storage.blobsWritten} blobs written, ${storage.layersRead} layers read` };
+  },
+  'walk-stack': async () => {
+    const storage = new CountingStorage(join(folder, 'stack'));
+    const files = await (await Image.from(await Layout.open(storage), 'stack')).files();
+    let count = 0;
+    let bytes = 0;
+    for await (const { size } of files.walk()) {
+      count++;
+      bytes += size;
+    }
+    return { note: `${count} names of ${Math.round(bytes / 1e6)} MB; ${storage.layersRead} of 7 layers read` };
+  },
+  'read-top-of-stack': () => readFromStack(6),
+  'read-base-of-stack': () => readFromStack(0),
   'save-1GiB': async () => {
     const layout = await Layout.open(new NodeStorage(join(folder, 'big')));
     await writeFile(out, saveTarball(await Image.from(layout, 'big'), { tag: 'big' }));
@@ -157,6 +201,22 @@ const jobs = {
   },
   // What has been compressed already: skopeo would compress a plain layer on its way up.
   'make-500MB': () => makeNoise('half', 4, 119, { compression: 'gzip', gzip: { engine: 'native', level: 1 } }),
+  'make-stack': async () => {
+    let image = Image.scratch();
+    for (let number = 0; number < 7; number++) {
+      const files = [{ path: 'small', body: `${number}\n` }, ...(await collect(directory(tree)))].map((file) => ({
+        ...file,
+        path: `layer-${number}/${file.path}`,
+        ...(file.type === 'hardlink' && { linkTarget: `layer-${number}/${file.linkTarget}` }),
+      }));
+      image = await image.addLayer(files, { store: store(), gzip: { engine: 'native', level: 6 } });
+    }
+    await exportDirectory(image, new NodeStorage(join(folder, 'stack')), { tag: 'stack' });
+    for (const [number, { descriptor }] of image.layers.entries()) {
+      const blob = join('stack/blobs', descriptor.digest.replace(':', '/'));
+      await symlink(blob, join(folder, `stack-${number}.tar.gz`));
+    }
+  },
   'make-1GiB': () => makeNoise('big', 1, 1024, { compression: 'none' }),
 };
 
@@ -184,6 +244,14 @@ async function makeNoise(name, layers, mebibytes, options) {
     image = image.append(await createLayer(files, { store: store(), ...options }));
   }
   await exportDirectory(image, new NodeStorage(join(folder, name)), { tag: name });
+}
+
+/** Looks a file up from the top down, and reads it. */
+async function readFromStack(number) {
+  const storage = new CountingStorage(join(folder, 'stack'));
+  const files = await (await Image.from(await Layout.open(storage), 'stack')).files();
+  const bytes = await files.readFile(`layer-${number}/small`);
+  return { bytes: bytes.length, note: `${storage.layersRead} of 7 layers read` };
 }
 
 async function collect(chunks) {

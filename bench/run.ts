@@ -67,7 +67,16 @@ await table('Extract that image to a directory', 'extract-stowage', [
   ['node-tar', () => job('extract-node-tar')],
   ['modern-tar', () => job('extract-modern-tar')],
 ]);
+const blobs = Array.from({ length: 7 }, (_, number) => join(folder, `stack-${number}.tar.gz`));
+await table('Look into an image of 1 GiB in seven gzip layers, 38,000 files (limit: GNU tar)', 'tar', [
+  ['GNU tar, -tzf of each layer', () => shell(blobs.map((path) => `tar -tzf ${path} > /dev/null`).join(' && '))],
+  ['stowage, files.walk()', () => job('walk-stack')],
+  ['bsdtar, -tf of each layer', () => shell(blobs.map((path) => `bsdtar -tf ${path} > /dev/null`).join(' && '))],
+  ['stowage, a small file of the top layer', () => job('read-top-of-stack')],
+  ['stowage, a small file of the base layer', () => job('read-base-of-stack')],
+]);
 await table('An image of 1 GiB, already compressed', undefined, [
+  ['set a label: open, change, write to its layout', () => job('label-1GiB')],
   ['append a layer, set a label', () => job('append-1GiB')],
   ['copy it to another layout', () => job('copy-1GiB')],
   ['save it as one .tar.gz', () => job('save-1GiB')],
@@ -140,7 +149,7 @@ async function table(
   }
 }
 
-/** A tree of at least `treeBytes` from what is installed, its tar, a layout of it, and an image of 1 GiB. Kept for the next run. */
+/** A tree of at least `treeBytes` from what is installed, its tar, a layout of it, and images of 1 GiB. Kept for the next run. */
 async function prepare(): Promise<void> {
   if (!(await exists(join(folder, 'tree.tar')))) {
     await rm(folder, { recursive: true, force: true });
@@ -164,6 +173,7 @@ async function prepare(): Promise<void> {
   }
   if (!(await exists(join(folder, 'layout/oci-layout')))) await job('make-layout');
   if (!(await exists(join(folder, 'big/oci-layout')))) await job('make-1GiB');
+  if (!(await exists(join(folder, 'stack-6.tar.gz')))) await job('make-stack');
   if (!(await exists(join(half, 'oci-layout')))) await job('make-500MB');
 }
 

@@ -35,6 +35,7 @@ export { filterFiles, renameFiles } from './image/rewrite-names.ts';
 export { setTimestamps } from './image/set-timestamps.ts';
 export { flatten, type SquashOptions, squash } from './image/squash.ts';
 export { type ConfigPatch, withConfig } from './image/with-config.ts';
+export type { ReadNamesOptions } from './layer/changeset.ts';
 export { type CreateLayerOptions, createLayer } from './layer/create-layer.ts';
 export type { LayerFile, LayerFiles, Timestamp } from './layer/file.ts';
 export type { Layer } from './layer/layer.ts';

@@ -276,16 +276,29 @@ function describe(value: unknown): string {
   return typeof value === 'object' ? Object.prototype.toString.call(value) : `a ${typeof value}`;
 }
 
-/** Whether somebody read from a stream and let go of it. Only the fetch standard asks that question in public: of a body. */
+/**
+ * Whether somebody read from a stream and let go of it. In public only the fetch standard asks that question, of a body; but Node's
+ * `Response` is loaded when it is first named, which takes 20 ms, so Node is asked by its own call.
+ */
 function isDisturbed(stream: ReadableStream): boolean {
-  // Deno's answers no for every stream of the web: only a yes is certain.
-  if (nativeModule<{ isDisturbed?: (stream: unknown) => boolean }>('node:stream')?.isDisturbed?.(stream)) return true;
+  nativeAnswer ??= findNativeAnswer();
+  if (nativeAnswer) return nativeAnswer(stream);
   try {
     new Response(stream);
     return false;
   } catch {
     return true;
   }
+}
+
+let nativeAnswer: ((stream: unknown) => boolean) | false | undefined;
+
+/** Node's call, where it tells the truth: Deno's answers no for every stream of the web. */
+function findNativeAnswer(): ((stream: unknown) => boolean) | false {
+  const answer = nativeModule<{ isDisturbed?: (stream: unknown) => boolean }>('node:stream')?.isDisturbed;
+  const probe = new ReadableStream();
+  probe.cancel();
+  return answer?.(probe) === true && answer;
 }
 
 // By what they can do rather than by `instanceof`, which fails for what comes from another realm (a frame, a test's sandbox).

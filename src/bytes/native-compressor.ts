@@ -58,6 +58,7 @@ export interface NodeCompressor extends AsyncIterable<Uint8Array> {
   write(chunk: Uint8Array, done: (error?: unknown) => void): boolean;
   end(): void;
   destroy(): void;
+  on(event: 'error', listener: () => void): void;
 }
 
 /** As {@link pump}, for a stream of Node's. */
@@ -66,6 +67,8 @@ export function pumpNode(
   signal: AbortSignal | undefined,
   stream: NodeCompressor,
 ): AsyncIterable<Uint8Array> {
+  // Errors reach the reader of output. One that comes after the reader has left must not end the process.
+  stream.on('error', () => {});
   return pump(chunks, signal, {
     output: stream,
     write: (chunk) =>

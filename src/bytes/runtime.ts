@@ -6,6 +6,7 @@
 interface ProcessLike {
   getBuiltinModule?: (name: string) => unknown;
   env?: Record<string, unknown>;
+  versions?: Record<string, unknown>;
 }
 
 /** Built-in modules that the core makes use of where they are at hand. */
@@ -46,6 +47,11 @@ export function parallelism(): number {
   const { navigator } = globalThis as { navigator?: { hardwareConcurrency?: number } };
   const os = (): { availableParallelism?: () => number } | undefined => nativeModule('node:os');
   return Math.max(1, navigator?.hardwareConcurrency ?? os()?.availableParallelism?.() ?? 1);
+}
+
+/** Whether this is Deno: the one runtime that cannot be told by what it offers, as it offers what ends the process. */
+export function isDeno(): boolean {
+  return processLike()?.versions?.deno !== undefined;
 }
 
 function processLike(): ProcessLike | undefined {

@@ -1,12 +1,14 @@
 /**
  * Zstandard decompression (RFC 8878) as layers need it: streaming, of any number of frames, skippable ones among them. The
- * frames are read here, bounded and checked (window, sizes, checksum); only the blocks' insides are `fzstd`'s, which checks
- * none of these, and would go as deep into recursion as there are frames.
+ * frames are read here, bounded and checked (window, sizes, checksum); only the blocks' insides are the runtime's, or `fzstd`'s, which
+ * checks none of these, and would go as deep into recursion as there are frames.
  */
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { readChunks } from './byte-source.ts';
 import { letEventsIn } from './event-loop.ts';
+import { type NodeCompressor, pumpNode } from './native-compressor.ts';
+import { isDeno, nativeModule } from './runtime.ts';
 import { Xxh64 } from './xxh64.ts';
 
 export interface UnzstdOptions {
@@ -16,6 +18,8 @@ export interface UnzstdOptions {
   signal?: AbortSignal;
   /** The subject of error sentences. Default `the zstd stream`. */
   what?: string;
+  /** `native` is the runtime's own decoder for frames of many blocks, where it has one, and the default; `portable` runs everywhere. */
+  engine?: 'native' | 'portable';
 }
 
 /**
@@ -29,9 +33,8 @@ export async function* unzstd(
   chunks: AsyncIterable<Uint8Array>,
   options: UnzstdOptions = {},
 ): AsyncGenerator<Uint8Array, void, void> {
-  const { what = 'the zstd stream', signal } = options;
+  const { what = 'the zstd stream', signal, engine = 'native' } = options;
   const limits = resolveLimits(options.limits);
-  const { Decompress } = await import('fzstd');
   const input = new Input(readChunks(chunks, { signal })[Symbol.asyncIterator](), what);
   let output = 0;
   let turnEnd = turnBytes;
@@ -44,36 +47,17 @@ export async function* unzstd(
       }
       if (magic !== frameMagic) throw input.fault(isFirst ? 'is no zstd' : 'is followed by something else', 4);
       const frame = await readFrame(input, limits, what);
-      const ahead = await readAhead(input, frame);
-      const decoded: Uint8Array[] = [];
-      const decoder = new Decompress((bytes) => void (bytes.length > 0 && decoded.push(bytes)));
-      decoder.push(headerFor(Math.min(frame.windowBytes, mostOf(ahead, frame))));
-      const hash = frame.hasChecksum ? new Xxh64() : undefined;
       let size = 0;
-      for (let isLast = false; !isLast; ) {
-        const block = ahead.shift() ?? (await readBlock(input, frame));
-        const { header, body } = block;
-        isLast = block.isLast;
-        try {
-          decoder.push(header);
-          decoder.push(body, isLast);
-        } catch (error) {
-          throw input.fault(`is corrupt (${(error as Error).message})`, body.length);
+      for await (const bytes of decodeFrame(input, frame, engine, signal)) {
+        size += bytes.length;
+        output += bytes.length;
+        if (size > frame.contentBytes) throw input.fault('is corrupt', 0);
+        if (output > limits.inflatedBytes) throw limitExceeded('inflatedBytes', limits, what, { input: input.offset });
+        if (output > ratioFrom && output > limits.inflateRatio * input.offset) {
+          throw limitExceeded('inflateRatio', limits, what, { input: input.offset, output });
         }
-        for (const bytes of decoded.splice(0)) {
-          size += bytes.length;
-          output += bytes.length;
-          if (bytes.length > frame.blockBytes || size > frame.contentBytes)
-            throw input.fault('is corrupt', body.length);
-          if (output > limits.inflatedBytes)
-            throw limitExceeded('inflatedBytes', limits, what, { input: input.offset });
-          if (output > ratioFrom && output > limits.inflateRatio * input.offset) {
-            throw limitExceeded('inflateRatio', limits, what, { input: input.offset, output });
-          }
-          hash?.update(bytes);
-          yield bytes;
-          signal?.throwIfAborted();
-        }
+        yield bytes;
+        signal?.throwIfAborted();
         if (output < turnEnd) continue;
         turnEnd = output + turnBytes;
         await letEventsIn();
@@ -82,13 +66,92 @@ export async function* unzstd(
       if (Number.isFinite(frame.contentBytes) && size !== frame.contentBytes) {
         throw input.fault('has a frame that is shorter than it says', 0);
       }
-      if (hash !== undefined && readWord(await input.take(4), 0) !== hash.digestLow()) {
-        throw input.fault('has a frame whose checksum is wrong', 4);
-      }
     }
   } finally {
     await input.close();
   }
+}
+
+/** The content of one frame, its checksum checked. The runtime's decoder is worth its making for frames of many blocks alone. */
+async function* decodeFrame(
+  input: Input,
+  frame: Frame,
+  engine: 'native' | 'portable',
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
+  const ahead = await readAhead(input, frame);
+  const decompress = engine === 'native' && !ahead.at(-1)!.isLast ? nativeZstd() : undefined;
+  if (decompress === undefined) {
+    yield* decodePortably(input, frame, ahead);
+    return;
+  }
+  let failure: { reason: unknown } | undefined;
+  const whole = async function* (): AsyncGenerator<Uint8Array, void, void> {
+    try {
+      yield plainHeader(frame);
+      for (let isLast = false; !isLast; ) {
+        const block = ahead.shift() ?? (await readBlock(input, frame));
+        isLast = block.isLast;
+        yield block.header;
+        yield block.body;
+      }
+      if (frame.hasChecksum) yield await input.take(4);
+    } catch (reason) {
+      failure = { reason };
+      throw reason;
+    }
+  };
+  try {
+    yield* pumpNode(whole(), signal, decompress(frame.windowBytes));
+  } catch (error) {
+    signal?.throwIfAborted();
+    // What else fails is the decoder, whose errors each runtime calls by names of its own.
+    throw failure === undefined ? input.fault(`is corrupt before (${(error as Error).message})`, 0) : failure.reason;
+  }
+}
+
+async function* decodePortably(input: Input, frame: Frame, ahead: Block[]): AsyncGenerator<Uint8Array, void, void> {
+  const { Decompress } = await import('fzstd');
+  const decoded: Uint8Array[] = [];
+  const decoder = new Decompress((bytes) => void (bytes.length > 0 && decoded.push(bytes)));
+  decoder.push(headerFor(Math.min(frame.windowBytes, mostOf(ahead, frame))));
+  const hash = frame.hasChecksum ? new Xxh64() : undefined;
+  for (let isLast = false; !isLast; ) {
+    const block = ahead.shift() ?? (await readBlock(input, frame));
+    const { header, body } = block;
+    isLast = block.isLast;
+    try {
+      decoder.push(header);
+      decoder.push(body, isLast);
+    } catch (error) {
+      throw input.fault(`is corrupt (${(error as Error).message})`, body.length);
+    }
+    for (const bytes of decoded.splice(0)) {
+      if (bytes.length > frame.blockBytes) throw input.fault('is corrupt', body.length);
+      hash?.update(bytes);
+      yield bytes;
+    }
+  }
+  if (hash !== undefined && readWord(await input.take(4), 0) !== hash.digestLow()) {
+    throw input.fault('has a frame whose checksum is wrong', 4);
+  }
+}
+
+/** Makes a decoder of Node's zlib for a window of that many bytes; `undefined` where there is none. */
+function nativeZstd(): ((windowBytes: number) => NodeCompressor) | undefined {
+  // Deno's (2.9) throws where nobody can catch it when it meets damaged bytes, and so ends the process.
+  if (isDeno()) return undefined;
+  const zlib = nativeModule<NodeZstd>('node:zlib');
+  const create = zlib?.createZstdDecompress;
+  const windowLog = zlib?.constants?.ZSTD_d_windowLogMax;
+  if (create === undefined || windowLog === undefined) return undefined;
+  return (windowBytes) =>
+    create({ chunkSize: maximumBlock, params: { [windowLog]: Math.max(10, Math.ceil(Math.log2(windowBytes)) + 1) } });
+}
+
+interface NodeZstd {
+  constants?: { ZSTD_d_windowLogMax?: number };
+  createZstdDecompress?: (options: { chunkSize: number; params: Record<number, number> }) => NodeCompressor;
 }
 
 /** What a frame's header says (RFC 8878, section 3.1.1.1). */
@@ -173,6 +236,12 @@ function headerFor(windowBytes: number): Uint8Array {
   header[4] = 0xa0;
   view.setUint32(5, Math.max(windowBytes, 1), true);
   return header;
+}
+
+/** A header for the runtime's decoder, with a window that is no smaller, and with the checksum, but without the size. */
+function plainHeader({ windowBytes, hasChecksum }: Frame): Uint8Array {
+  const exponent = Math.max(0, Math.ceil(Math.log2(windowBytes)) - 10);
+  return Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, hasChecksum ? 4 : 0, exponent << 3);
 }
 
 /** Bytes of the stream by count. */

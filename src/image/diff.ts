@@ -1,13 +1,13 @@
 /** What differs between the file systems of two images, as a list and as a layer. */
+import type { ReadNamesOptions } from '../layer/changeset.ts';
 import type { Layer } from '../layer/layer.ts';
-import type { LayerEntriesOptions } from '../layer/layer-entries.ts';
 import type { RewriteLayerOptions } from '../layer/rewrite-layer.ts';
 import type { NameChange } from '../layer/tree-diff.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import type { Image } from './image.ts';
 import { rewriteOptions } from './replace-layers.ts';
 
-export interface DiffOptions extends LayerEntriesOptions {
+export interface DiffOptions extends ReadNamesOptions {
   /** Whether a file that differs in its `mtime` alone is changed. Default true. */
   times?: boolean;
 }

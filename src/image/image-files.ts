@@ -1,8 +1,8 @@
 /** The file system of an image, to look into: what a container would see, read out of the layers without unpacking them. */
 import { readBytes, toStream } from '../bytes/byte-source.ts';
 import { StowageError } from '../errors.ts';
+import type { ReadNamesOptions } from '../layer/changeset.ts';
 import type { Layer } from '../layer/layer.ts';
-import type { LayerEntriesOptions } from '../layer/layer-entries.ts';
 import { type MergedNode, type Resolved, sortedChildren } from '../layer/merged-tree.ts';
 import { type ReadBodyOptions, readBody } from '../layer/read-body.ts';
 import { defaultLimits } from '../limits.ts';
@@ -11,7 +11,7 @@ import { compileGlob } from './glob.ts';
 import { LayerStack } from './layer-stack.ts';
 
 /** `signal` ends whatever is read for the index of names, and bodies too. */
-export type ImageFilesOptions = LayerEntriesOptions;
+export type ImageFilesOptions = ReadNamesOptions;
 
 /** What the image says of one file. */
 export interface FileStat extends Omit<TarHeader, 'path' | 'type'> {

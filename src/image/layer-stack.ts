@@ -2,16 +2,16 @@
  * The layers of an image from the top down, each read only when a question reaches it: what a layer settles (a file, a
  * whiteout, an opaque directory, a file where a directory was) is not asked of those below.
  */
-import { type Changeset, type LayerChange, readChangeset } from '../layer/changeset.ts';
+import { type Changeset, type LayerChange, type ReadNamesOptions, readChangeset } from '../layer/changeset.ts';
+import { PathWalk, pathIn } from '../layer/follow-path.ts';
 import type { Layer } from '../layer/layer.ts';
-import type { LayerEntriesOptions } from '../layer/layer-entries.ts';
-import { linkLoop, type MergedNode, MergedTree, type Resolved } from '../layer/merged-tree.ts';
+import { type MergedNode, MergedTree, type Resolved, targetOf } from '../layer/merged-tree.ts';
 import { resolveLimits } from '../limits.ts';
 
 /** A stack of layers, the base first. What it has read of a layer it keeps: names, no bodies. */
 export class LayerStack {
   readonly layers: readonly Layer[];
-  readonly #options: LayerEntriesOptions;
+  readonly #options: ReadNamesOptions;
   readonly #changesets: (Promise<Changeset> | undefined)[] = [];
   readonly #views: (LayerView | undefined)[] = [];
   /** The lowest layers, merged as far as somebody needed them. */
@@ -19,7 +19,7 @@ export class LayerStack {
   #merged = 0;
   #merging: Promise<void> = Promise.resolve();
 
-  constructor(layers: readonly Layer[], options: LayerEntriesOptions) {
+  constructor(layers: readonly Layer[], options: ReadNamesOptions) {
     this.layers = layers;
     this.#options = options;
     this.#tree = new MergedTree(options.limits);
@@ -40,8 +40,7 @@ export class LayerStack {
     if (segments.includes('..')) return this.resolve(path, followLast);
     const asked = segments.join('/');
     const named = await this.#findOnTop(asked);
-    if (named !== undefined && !(followLast && named.file.header.type === 'symlink'))
-      return { path: asked, node: named };
+    if (named !== undefined && !(followLast && targetOf(named) !== undefined)) return { path: asked, node: named };
     const found = await this.resolve(path, followLast);
     return found && { path: asked, node: found.node };
   }
@@ -49,31 +48,16 @@ export class LayerStack {
   /** Where a path leads, as `MergedTree.resolve` has it. */
   async resolve(path: string, followLast: boolean): Promise<Resolved | undefined> {
     if (this.#merged === this.layers.length) return this.#tree.resolve(path, followLast);
-    const limits = resolveLimits(this.#options.limits);
-    const left = path.split('/').reverse();
-    let at: string[] = [];
-    // `null` while nobody has looked.
-    let node: MergedNode | null | undefined = null;
-    for (let hops = 0; left.length > 0; ) {
-      const name = left.pop()!;
-      if (!isName(name)) continue;
-      node = null;
-      if (name === '..') {
-        at.pop();
-        continue;
-      }
-      at.push(name);
-      node = await this.#find(at.join('/'));
-      if (node?.file.header.type !== 'symlink' || (!followLast && !left.some(isName))) continue;
-      if (++hops > limits.linkHops) throw linkLoop(path, limits);
-      const target = node.file.header.linkTarget ?? '';
-      at = target.startsWith('/') ? [] : at.slice(0, -1);
-      node = null;
-      left.push(...target.split('/').reverse());
-      if (left.length > limits.pathBytes) throw linkLoop(path, limits);
+    const walk = new PathWalk<MergedNode>(path, undefined, resolveLimits(this.#options.limits));
+    for (let name = walk.next(); name !== undefined; name = walk.next()) {
+      const node = await this.#find(pathIn(walk.path, name));
+      walk.steps.push({ name, node });
+      const target = node && targetOf(node);
+      if (target !== undefined && (followLast || !walk.isDone)) walk.follow(target);
     }
-    if (node === null) node = await this.#find(at.join('/'));
-    return node === undefined ? undefined : { path: at.join('/'), node };
+    // The root is looked for only where a path leads there.
+    const node = walk.path === '' ? await this.#find('') : walk.last.node;
+    return node && { path: walk.path, node };
   }
 
   /** The node of a path, none of whose parents is a symlink. */
@@ -119,7 +103,10 @@ export class LayerStack {
   #mergeBelow(count: number): Promise<void> {
     const merge = async (): Promise<void> => {
       while (this.#merged < count) {
-        const changeset = await this.#changeset(this.#merged);
+        const reading = this.#changeset(this.#merged);
+        // One layer ahead: while one waits for its bytes to be inflated, the other's names are read.
+        if (this.#merged + 1 < count) this.#changeset(this.#merged + 1);
+        const changeset = await reading;
         this.#tree.apply(changeset, this.#merged);
         // From here on the tree answers for this layer.
         delete this.#changesets[this.#merged];
@@ -148,7 +135,7 @@ class LayerView {
   readonly #nameFiles: () => Map<string, MergedNode>;
   #named: Map<string, MergedNode> | undefined;
 
-  constructor(changeset: Changeset, number: number, { limits }: LayerEntriesOptions) {
+  constructor(changeset: Changeset, number: number, { limits }: ReadNamesOptions) {
     const { changes, whiteouts } = changeset;
     this.isEmpty = changes.length === 0 && whiteouts.length === 0;
     this.isPlain = isPlain(changeset);

@@ -2,12 +2,13 @@
  * A layer as the changeset that layer.md says it is: whiteouts, which act on the layers below, and entries, which act after
  * them, both with their paths in one form. Only metadata is held; where a body lies is an offset.
  */
+import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { isNonDistributable } from '../oci/media-types.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import type { Layer } from './layer.ts';
-import { type LayerEntriesOptions, layerEntries } from './layer-entries.ts';
+import { blobChunks, type LayerEntriesOptions, readEntries } from './layer-entries.ts';
 
 /** What a whiteout's name says: `path` is gone, or the directory `path` (`''` for the root) shows nothing of lower layers. */
 export interface Whiteout {
@@ -80,6 +81,11 @@ export function normalizeEntryPath(path: string): string {
   return segments.join('/');
 }
 
+export interface ReadNamesOptions extends LayerEntriesOptions {
+  /** Told of each layer as its names are read, phase `read`: bytes of its blob. */
+  onProgress?: OnProgress;
+}
+
 /**
  * Reads a layer's metadata in one pass. A non-distributable layer whose blob is absent is one without changes, of which
  * `onWarning` is told.
@@ -87,14 +93,14 @@ export function normalizeEntryPath(path: string): string {
  * @throws what `layerEntries` throws; `PATH_INVALID`, `LIMIT_EXCEEDED` (`pathDepth`, `indexBytes`). Each names the layer,
  * and where it is an entry's fault, that entry and its offset.
  */
-export async function readChangeset(layer: Layer, options: LayerEntriesOptions = {}): Promise<Changeset> {
+export async function readChangeset(layer: Layer, options: ReadNamesOptions = {}): Promise<Changeset> {
   const what = `layer ${layer.descriptor.digest}`;
   const limits = resolveLimits(options.limits);
   const whiteouts: (Whiteout & { offset: number })[] = [];
   const changes: LayerChange[] = [];
   let bytes = 0;
   try {
-    for await (const { header, offset } of layerEntries(layer, options)) {
+    for await (const { header, offset } of readEntries(layer.descriptor, blobChunks(layer, options), options)) {
       bytes += weightOf(header);
       if (bytes > limits.indexBytes) throw limitExceeded('indexBytes', limits, `${what}: its index of names`);
       const change = readChange(header, offset, what, limits);

@@ -5,10 +5,9 @@
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
-import { type Changeset, type LayerChange, nodeWeight, readChangeset, weightOf } from './changeset.ts';
+import { type Changeset, type LayerChange, nodeWeight, weightOf } from './changeset.ts';
 import { compareBytewise } from './file.ts';
-import type { Layer } from './layer.ts';
-import type { LayerEntriesOptions } from './layer-entries.ts';
+import { findBelow, followPath, pathIn, pathOf, type Step } from './follow-path.ts';
 
 /** A file as a file system has it: one, however many names hard links give it. */
 export interface MergedFile {
@@ -34,26 +33,6 @@ export interface Resolved {
   node: MergedNode;
 }
 
-/**
- * The merged view of the layers, the base first in the list.
- *
- * Entries below a symlink of a lower layer go where it points, within the image, as containerd and umoci unpack them;
- * parents that no entry names are made up (0755, 0:0, of time 0); an entry below what is no directory takes its place.
- *
- * @throws what `readChangeset` throws for each layer; `LINK_INVALID` for a hard link to nothing or to a directory,
- * `LINK_LOOP` for an entry below symlinks in a circle, `LIMIT_EXCEEDED` (`indexBytes`).
- * @example
- * for (const { path, node } of await mergeLayers(image.layers)) console.log(path, node.file.header.size);
- */
-export async function mergeLayers(layers: readonly Layer[], options: LayerEntriesOptions = {}): Promise<MergedTree> {
-  const tree = new MergedTree(options.limits);
-  for (const [number, layer] of layers.entries()) {
-    const changeset = await readChangeset(layer, options);
-    tree.apply(changeset, number);
-  }
-  return tree;
-}
-
 /** A tree that changesets are applied to. Iterates depth first, the children of a directory in the order of their bytes. */
 export class MergedTree implements Iterable<Resolved> {
   readonly root: MergedNode;
@@ -65,7 +44,14 @@ export class MergedTree implements Iterable<Resolved> {
     this.root = impliedDirectory('');
   }
 
-  /** Applies the next layer. A tree whose `apply` threw is half applied: give it up. */
+  /**
+   * Applies the next layer. Entries below a symlink of a lower layer go where it points, within the image, as containerd and
+   * umoci unpack them; parents that no entry names are made up (0755, 0:0, of time 0); an entry below what is no directory
+   * takes its place. A tree whose `apply` threw is half applied: give it up.
+   *
+   * @throws `LINK_INVALID` for a hard link to nothing or to a directory, `LINK_LOOP` for an entry below symlinks in a circle,
+   * `LIMIT_EXCEEDED` (`indexBytes`).
+   */
   apply(changeset: Changeset, layer: number): void {
     const removed = this.#applyWhiteouts(changeset);
     for (const change of changeset.changes) this.#put(change, layer, changeset.what, removed);
@@ -114,35 +100,14 @@ export class MergedTree implements Iterable<Resolved> {
     return node === undefined ? undefined : { path: pathOf(found), node };
   }
 
-  /** Follows a path from the root, as far as it leads; what lies past the last directory gets steps without a node. */
-  #follow(path: string, followLast: boolean, isMoot?: (path: string) => boolean): Step[] {
-    const steps: Step[] = [{ name: '', node: this.root }];
-    const left = path.split('/').reverse();
-    for (let hops = 0; left.length > 0; ) {
-      const name = left.pop()!;
-      if (name === '' || name === '.') continue;
-      if (name === '..') {
-        if (steps.length > 1) steps.pop();
-        continue;
-      }
-      const node: MergedNode | undefined = steps.at(-1)!.node?.children?.get(name);
-      steps.push({ name, node });
-      if (node?.file.header.type !== 'symlink') continue;
-      const isLast = left.every((rest) => rest === '' || rest === '.');
-      if ((isLast && !followLast) || isMoot?.(pathOf(steps))) continue;
-      if (++hops > this.#limits.linkHops) throw linkLoop(path, this.#limits);
-      const target = node.file.header.linkTarget ?? '';
-      steps.length = target.startsWith('/') ? 1 : steps.length - 1;
-      left.push(...target.split('/').reverse());
-      // A link may be short and name the next one twice over: what waits is bounded as a path is.
-      if (left.length > this.#limits.pathBytes) throw linkLoop(path, this.#limits);
-    }
-    return steps;
+  /** As far as a path leads; what lies past the last directory gets steps without a node. */
+  #follow(path: string, followLast: boolean, isMoot?: (path: string) => boolean): Step<MergedNode>[] {
+    return followPath(this.root, path, { targetOf, followLast, isMoot, limits: this.#limits });
   }
 
   /** Gives what was removed by name, as hard links of the same layer may name it still: tars put either first. */
-  #applyWhiteouts({ whiteouts, changes, what }: Changeset): Map<string, MergedNode> {
-    const removed = new Map<string, MergedNode>();
+  #applyWhiteouts({ whiteouts, changes, what }: Changeset): Map<string, { node: MergedNode }> {
+    const removed = new Map<string, { node: MergedNode }>();
     if (whiteouts.length === 0) return removed;
     const directories = new Set<string>();
     for (const { path, header } of changes) if (header.type === 'directory') directories.add(path);
@@ -154,18 +119,17 @@ export class MergedTree implements Iterable<Resolved> {
       if (node === undefined) continue;
       const resolved = pathOf(found);
       if (kind === 'opaque') {
-        for (const [name, child] of node.children ?? [])
-          removed.set(resolved === '' ? name : `${resolved}/${name}`, child);
+        for (const [name, child] of node.children ?? []) removed.set(pathIn(resolved, name), { node: child });
         node.children?.clear();
       } else if (found.length > 1) {
-        removed.set(resolved, node);
+        removed.set(resolved, { node });
         found.at(-2)!.node!.children!.delete(found.at(-1)!.name);
       }
     }
     return removed;
   }
 
-  #put(change: LayerChange, layer: number, what: string, removed: ReadonlyMap<string, MergedNode>): void {
+  #put(change: LayerChange, layer: number, what: string, removed: ReadonlyMap<string, { node: MergedNode }>): void {
     const { path, header, offset } = change;
     if (path === '') {
       // The root is a directory whatever an entry says: an engine has made it before it reads any layer.
@@ -198,7 +162,7 @@ export class MergedTree implements Iterable<Resolved> {
     let node = this.root;
     let made = '';
     for (const { name } of this.#follow(path, true).slice(1)) {
-      made = made === '' ? name : `${made}/${name}`;
+      made = pathIn(made, name);
       let child = node.children!.get(name);
       if (child?.children === undefined) {
         this.#weigh(nodeWeight + 2 * made.length);
@@ -210,8 +174,8 @@ export class MergedTree implements Iterable<Resolved> {
     return node;
   }
 
-  #linked(target: string, removed: ReadonlyMap<string, MergedNode>): MergedFile | undefined {
-    const here = this.resolve(target, false)?.node ?? findRemoved(target, removed);
+  #linked(target: string, removed: ReadonlyMap<string, { node: MergedNode }>): MergedFile | undefined {
+    const here = this.resolve(target, false)?.node ?? findBelow(removed, target)?.node;
     return here === undefined || here.children !== undefined ? undefined : here.file;
   }
 
@@ -226,45 +190,18 @@ export class MergedTree implements Iterable<Resolved> {
 /** What a directory holds, by name, in the order of their bytes. */
 export function* sortedChildren({ path, node: { children } }: Resolved): Generator<Resolved, void, void> {
   for (const name of [...(children?.keys() ?? [])].sort(compareBytewise)) {
-    yield { path: path === '' ? name : `${path}/${name}`, node: children!.get(name)! };
+    yield { path: pathIn(path, name), node: children!.get(name)! };
   }
 }
 
-/** The error for symlinks without an end. */
-export function linkLoop(path: string, limits: Limits): StowageError {
-  return new StowageError(
-    'LINK_LOOP',
-    `${JSON.stringify(path)} leads through more than ${limits.linkHops} symlinks, so it leads nowhere. Look at them with readlink.`,
-    { path },
-  );
-}
-
-interface Step {
-  name: string;
-  node: MergedNode | undefined;
-}
-
-function pathOf(steps: readonly Step[]): string {
-  return steps
-    .slice(1)
-    .map((step) => step.name)
-    .join('/');
+/** Where a symlink points; `undefined` for all else. */
+export function targetOf({ file: { header } }: MergedNode): string | undefined {
+  return header.type === 'symlink' ? (header.linkTarget ?? '') : undefined;
 }
 
 function impliedDirectory(path: string): MergedNode {
   const header: TarHeader = { path, type: 'directory', size: 0, mode: 0o755, uid: 0, gid: 0, mtime: 0 };
   return { file: { header, layer: -1, offset: -1 }, children: new Map() };
-}
-
-function findRemoved(path: string, removed: ReadonlyMap<string, MergedNode>): MergedNode | undefined {
-  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
-    const top = removed.get(path.slice(0, end));
-    if (top === undefined) continue;
-    let node: MergedNode | undefined = top;
-    for (const name of path.slice(end + 1).split('/')) if (name !== '') node = node?.children?.get(name);
-    return node;
-  }
-  return undefined;
 }
 
 /** Runs what may find a loop, and says in whose entry. */

@@ -1,10 +1,9 @@
 /** One file's content out of a layer: the layer is read as a stream up to the entry, and no byte of it is held. */
 import { readChunks } from '../bytes/byte-source.ts';
-import { decompress } from '../bytes/compression.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { readTar } from '../tar/read-tar.ts';
 import type { Layer } from './layer.ts';
+import { readEntries } from './layer-entries.ts';
 
 export interface ReadBodyOptions {
   /**
@@ -27,15 +26,13 @@ export async function* readBody(
   options: ReadBodyOptions = {},
 ): AsyncGenerator<Uint8Array, void, void> {
   const { verify = true, limits, signal } = options;
-  const what = `layer ${layer.descriptor.digest}`;
   const blob = readChunks(await layer.open({ signal }), { signal })[Symbol.asyncIterator]();
   try {
     // Without a `return`, so that the blob outlives the reading of its tar, and can be read to its end behind it.
     const lasting = { [Symbol.asyncIterator]: () => ({ next: () => blob.next() }) };
-    const { chunks } = await decompress(lasting, { limits, signal, what });
     let last: Uint8Array | undefined;
     let isFound = false;
-    for await (const entry of readTar(chunks, { limits, signal, what })) {
+    for await (const entry of readEntries(layer.descriptor, lasting, { limits, signal })) {
       if (entry.offset < offset) continue;
       isFound = entry.offset === offset;
       if (!isFound) break;
@@ -45,7 +42,10 @@ export async function* readBody(
       }
       break;
     }
-    if (!isFound) throw new StowageError('NOT_FOUND', `${what}: no entry starts at byte ${offset}.`, { offset });
+    if (!isFound)
+      throw new StowageError('NOT_FOUND', `layer ${layer.descriptor.digest}: no entry starts at byte ${offset}.`, {
+        offset,
+      });
     if (verify) while (!(await blob.next()).done);
     if (last !== undefined) yield last;
   } finally {

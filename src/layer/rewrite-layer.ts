@@ -27,7 +27,7 @@ export interface RewriteLayerOptions extends StoreLayerOptions {
   mtime?: Timestamp;
   /** Told of what is odd but readable: a media type that its bytes belie. */
   onWarning?: (message: string) => void;
-  /** Told of each file as it is written, phase `build`. */
+  /** Told of each file as it is written, phase `build`; and before that, where names are to be known first, of each layer, phase `read`. */
   onProgress?: OnProgress;
   limits?: Partial<Limits>;
 }

@@ -1,6 +1,7 @@
 /** The files of an image archive, unpacked into memory or a storage, with every trick of a hostile archive refused. */
 import { type ByteSource, readChunks } from '../bytes/byte-source.ts';
 import { decompress } from '../bytes/compression.ts';
+import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import { MemoryStorage } from '../storage/memory.ts';
@@ -22,6 +23,7 @@ export interface UnpackOptions {
   spill?: Storage;
   limits: Limits;
   signal?: AbortSignal;
+  onProgress?: OnProgress;
 }
 
 /**
@@ -29,14 +31,15 @@ export interface UnpackOptions {
  * archives share layers by them), and devices and fifos are refused, as no image archive has any.
  */
 export async function unpackArchive(source: ByteSource, options: UnpackOptions): Promise<Unpacked> {
-  const { limits, signal } = options;
+  const { limits, signal, onProgress } = options;
   const place = new SpillingFolder(options);
   const links = new Map<string, string>();
   try {
     const { chunks } = await decompress(readChunks(source, { signal }), { limits, signal, what: 'the archive' });
     const entries = readTar(chunks, { limits, signal, what: 'the archive' });
     for await (const { path, entry } of archiveFiles(entries, links, limits, (path) => place.storage.stat(path))) {
-      await place.add(path, entry.header.size, entry.body);
+      const { size } = entry.header;
+      await place.add(path, size, onProgress ? reported(entry.body, path, size, onProgress) : entry.body);
     }
   } catch (error) {
     // What went wrong first is what the caller has to hear of.
@@ -44,6 +47,20 @@ export async function unpackArchive(source: ByteSource, options: UnpackOptions):
     throw error;
   }
   return { storage: place.storage, follow: (path) => follow(links, path), cleanup: () => place.cleanup() };
+}
+
+async function* reported(
+  body: AsyncIterable<Uint8Array>,
+  path: string,
+  total: number,
+  onProgress: OnProgress,
+): AsyncGenerator<Uint8Array, void, void> {
+  let transferred = 0;
+  for await (const chunk of body) {
+    yield chunk;
+    transferred += chunk.length;
+    onProgress({ phase: 'read', path, transferred, total });
+  }
 }
 
 /** The files among an archive's entries, by checked paths; its links go into `links`. `isHeld` says whether a path came before. */

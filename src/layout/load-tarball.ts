@@ -1,5 +1,6 @@
 /** Archives in: whatever engines save, read once, its blobs kept in memory or in a storage, its images ready to be pushed. */
 import type { ByteSource } from '../bytes/byte-source.ts';
+import type { OnProgress } from '../bytes/progress.ts';
 import type { ContentSource } from '../content/content.ts';
 import { StowageError } from '../errors.ts';
 import { Image } from '../image/image.ts';
@@ -19,6 +20,8 @@ export interface LoadTarballOptions {
   spill?: Storage;
   limits?: Partial<Limits>;
   signal?: AbortSignal;
+  /** Told of each file of the archive as it is unpacked, phase `read`, by its path. */
+  onProgress?: OnProgress;
 }
 
 /** One image of an archive, with all that a push sends. */
@@ -49,17 +52,17 @@ export interface LoadedTarball {
 
 /**
  * Reads an image archive: an OCI layout in a tar (podman, skopeo, buildah, docker from 25 on, this library) or what
- * `docker save` wrote before; plain or gzip; entries in any order. An archive for several platforms may have one nested
+ * `docker save` wrote before; plain, gzip or zstd; entries in any order. An archive for several platforms may have one nested
  * index or a flat list. Attestations and other artifacts are passed over.
  *
- * @throws `LAYOUT_INVALID` for what is no image archive; `TAR_INVALID`, `TAR_TRUNCATED`, `GZIP_INVALID`, `PATH_INVALID`
+ * @throws `LAYOUT_INVALID` for what is no image archive; `TAR_INVALID`, `TAR_TRUNCATED`, `GZIP_INVALID`, `ZSTD_INVALID`, `PATH_INVALID`
  * for a broken or hostile one; `DIGEST_MISMATCH`; `BLOB_NOT_FOUND` for a missing part; `LIMIT_EXCEEDED` past
  * `memoryThreshold` where no `spill` was given. Nothing stays in `spill` then.
  * @example
  * const { images, tag, cleanup } = await loadTarballForPush(file.stream());
  */
 export async function loadTarballForPush(source: ByteSource, options: LoadTarballOptions = {}): Promise<LoadedTarball> {
-  const { memoryThreshold = 100 * 1024 * 1024, spill, signal } = options;
+  const { memoryThreshold = 100 * 1024 * 1024, spill, signal, onProgress } = options;
   const limits = resolveLimits(options.limits);
   if (!(memoryThreshold >= 0)) {
     throw new StowageError(
@@ -70,7 +73,7 @@ export async function loadTarballForPush(source: ByteSource, options: LoadTarbal
   }
   // Loaded when asked for, as all that reads archives: most programs write them.
   const { unpackArchive } = await import('./archive.ts');
-  const unpacked = await unpackArchive(source, { memoryThreshold, spill, limits, signal });
+  const unpacked = await unpackArchive(source, { memoryThreshold, spill, limits, signal, onProgress });
   try {
     const { content, roots, tag } = await readArchive(unpacked, limits, signal);
     const images: LoadedImage[] = [];

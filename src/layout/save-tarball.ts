@@ -40,8 +40,9 @@ export interface SaveTarballOptions extends ExportOptions {
  * one tagged root; for several platforms that is an index, and Docker's file names the first image. Non-distributable
  * layers are left out. The same images give the same bytes.
  *
- * `docker load`, `podman load` and skopeo's `docker-archive:` (which wants `compression: 'none'`) read gzip layers as they
- * are, so that there is no other form for Docker.
+ * It is what `docker save` gives, too: `docker load`, `podman load` and skopeo's `docker-archive:` (which wants
+ * `compression: 'none'` of the archive) read gzip layers as they are, skopeo those in zstd as well, so that there is no other
+ * form for Docker.
  *
  * @throws `ARGUMENT_INVALID`, `REFERENCE_INVALID`; the stream fails with `RUNTIME_UNSUPPORTED` where it cannot write zstd.
  * @example

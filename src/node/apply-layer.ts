@@ -4,12 +4,15 @@ import { setImmediate } from 'node:timers/promises';
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { isAbsent, type LayerChange, readChange, type Whiteout } from '../layer/changeset.ts';
+import { findBelow, pathIn } from '../layer/follow-path.ts';
 import type { Layer } from '../layer/layer.ts';
 import { layerEntries } from '../layer/layer-entries.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
+import type { TarEntry } from '../tar/read-tar.ts';
+import { isHole } from '../tar/sparse.ts';
 import { checkName, type Disk, diskPath, type EntryPlace, failedAt, linksSymlinks, shown } from './disk-file.ts';
-import { type DiskNode, type DiskTree, isMadeLate, isSpecial, joined, type Place } from './disk-tree.ts';
+import { type DiskNode, type DiskTree, isMadeLate, isSpecial, type Place } from './disk-tree.ts';
 import { removeTree } from './stage.ts';
 
 export interface ApplyOptions {
@@ -50,18 +53,15 @@ export class LayerApplier {
     let written = 0;
     let turns = 0;
     try {
-      for await (const { header, offset, body } of layerEntries(layer, {
-        limits,
-        onWarning,
-        signal,
-        diffId: layer.diffId,
-      })) {
+      const entries = layerEntries(layer, { limits, onWarning, signal, diffId: layer.diffId });
+      for await (const entry of entries) {
+        const { header, offset } = entry;
         if (++this.#entries > limits.tarEntries) throw limitExceeded('tarEntries', limits, 'The layers, all entries');
         const change = readChange(header, offset, this.#what, limits);
         const place: EntryPlace = { layer: this.#what, entry: header.path, offset };
         if (change === undefined) onWarning?.(`${shown(place)} lies in a whiteout. It was passed over.`);
         const file = change && this.#take(change, place);
-        if (file !== undefined) written += await this.#fill(file, header, body, place);
+        if (file !== undefined) written += await this.#fill(file, entry, place);
         onProgress?.({
           phase: 'write',
           descriptor: layer.descriptor,
@@ -107,20 +107,20 @@ export class LayerApplier {
     const node = parent.node.children.get(name);
     if (node === undefined) return;
     if (node.layer < this.#layer) this.#remove(parent, name, node, true);
-    else if (node.children) this.#removeLower({ path: joined(parent.path, name), node });
+    else if (node.children) this.#removeLower({ path: pathIn(parent.path, name), node });
   }
 
   /** Removes what this layer has not put there: whiteouts hide lower layers only, wherever in the tar they stand. */
   #removeLower(directory: Place): void {
     for (const [name, node] of [...directory.node.children!]) {
       if (node.layer < this.#layer) this.#remove(directory, name, node, true);
-      else if (node.children) this.#removeLower({ path: joined(directory.path, name), node });
+      else if (node.children) this.#removeLower({ path: pathIn(directory.path, name), node });
     }
   }
 
   /** Takes a name away. What a hard link may still name is moved aside until the layer ends. */
   #remove(parent: Place, name: string, node: DiskNode, isWhiteout: boolean): void {
-    const path = joined(parent.path, name);
+    const path = pathIn(parent.path, name);
     if (!isMadeLate(node)) {
       if (node.children?.size === 0) this.#disk.removeEmpty(path);
       else if (!isWhiteout && !node.children) this.#disk.unlink(path);
@@ -165,7 +165,7 @@ export class LayerApplier {
       return undefined;
     }
     if (known) this.#remove(parent, name, known, false);
-    const at = joined(parent.path, name);
+    const at = pathIn(parent.path, name);
     const node: DiskNode = { kind: header.type, layer: this.#layer };
     if (isSpecial(node) || header.xattrs) node.left = { header };
     let file: number | undefined;
@@ -190,7 +190,7 @@ export class LayerApplier {
 
   #makeDirectory(parent: Place, name: string, known: DiskNode | undefined): DiskNode {
     if (known) this.#remove(parent, name, known, false);
-    const path = joined(parent.path, name);
+    const path = pathIn(parent.path, name);
     this.#disk.makeDirectory(path);
     const header: TarHeader = { path, type: 'directory', size: 0, mode: 0o755, uid: 0, gid: 0, mtime: 0 };
     const node: DiskNode = { kind: 'directory', layer: this.#layer, children: new Map(), header, isChanged: true };
@@ -208,7 +208,7 @@ export class LayerApplier {
       node.layer = this.#layer;
       return;
     }
-    const path = joined(parent.path, name);
+    const path = pathIn(parent.path, name);
     const below = known?.children && here?.path.startsWith(`${path}/`) ? here.path.slice(path.length + 1) : undefined;
     if (known) this.#remove(parent, name, known, false);
     if (!isMadeLate(node)) {
@@ -224,18 +224,13 @@ export class LayerApplier {
   }
 
   #findRemoved(path: string): Removed | undefined {
-    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
-      const top = this.#removed.get(path.slice(0, end));
-      if (top === undefined) continue;
-      let node: DiskNode | undefined = top.node;
-      const rest = path.slice(end + 1);
-      for (const name of rest === '' ? [] : rest.split('/')) node = node?.children?.get(name);
-      return node && { node, at: rest === '' ? top.at : `${top.at}/${rest}` };
-    }
-    return undefined;
+    const found = findBelow(this.#removed, path);
+    if (found === undefined) return undefined;
+    const { at } = this.#removed.get(found.top)!;
+    return { node: found.node, at: found.rest === '' ? at : `${at}/${found.rest}` };
   }
 
-  async #fill(file: number, header: TarHeader, body: AsyncIterable<Uint8Array>, place: EntryPlace): Promise<number> {
+  async #fill(file: number, { header, body, sparse }: TarEntry, place: EntryPlace): Promise<number> {
     let isOpen = true;
     try {
       if (header.size > 0) {
@@ -243,7 +238,13 @@ export class LayerApplier {
         if (this.#bytes > this.#options.limits.inflatedBytes) {
           throw limitExceeded('inflatedBytes', this.#options.limits, `${shown(place)}: all files of the layers`);
         }
-        for await (const bytes of body) this.#disk.write(file, bytes);
+        let position = 0;
+        for await (const bytes of body) {
+          // What the archive left out of a sparse file stays a hole on disk.
+          if (!isHole(bytes)) this.#disk.write(file, bytes, position);
+          position += bytes.length;
+        }
+        if (sparse) this.#disk.lengthen(file, header.size);
       }
       isOpen = false;
       this.#disk.finish(file, header, this.#options.modeOf(header));

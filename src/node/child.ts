@@ -1,4 +1,4 @@
-/** A program of the system that does what the runtime has no call for, once for many files: given them on its standard input. */
+/** A program of the system that does what the runtime has no call for, once for many files: given them on its standard input, or told of on its output. */
 import { spawn } from 'node:child_process';
 import process from 'node:process';
 
@@ -7,6 +7,8 @@ export interface ChildResult {
   code: number | null | undefined;
   /** What it complained of: the first 64 KiB. */
   complaint: string;
+  /** What it wrote to its standard output. */
+  output: Buffer;
 }
 
 /** Runs `command`, without a shell, to its end. An aborted `signal` kills it and rejects with its reason. */
@@ -20,16 +22,23 @@ export async function runChild(
   const result = await new Promise<ChildResult>((resolve) => {
     const complaints: Buffer[] = [];
     let length = 0;
-    const complaint = (): string => Buffer.concat(complaints).toString().trim();
-    const refused = (error: unknown): void => resolve({ code: undefined, complaint: String(error) });
+    const output: Buffer[] = [];
+    const ended = (code: number | null): ChildResult => ({
+      code,
+      complaint: Buffer.concat(complaints).toString().trim(),
+      output: Buffer.concat(output),
+    });
+    const refused = (error: unknown): void =>
+      resolve({ code: undefined, complaint: String(error), output: Buffer.alloc(0) });
     try {
       const child = spawn(command, args, {
-        stdio: ['pipe', 'ignore', 'pipe'],
+        stdio: ['pipe', 'pipe', 'pipe'],
         env: { ...process.env, LC_ALL: 'C' },
         signal,
       });
       child.on('error', refused);
-      child.on('close', (code) => resolve({ code, complaint: complaint() }));
+      child.on('close', (code) => resolve(ended(code)));
+      child.stdout.on('data', (data: Buffer) => output.push(data));
       child.stderr.on('data', (data: Buffer) => {
         if (length < 65536) complaints.push(data);
         length += data.length;

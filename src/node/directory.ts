@@ -9,6 +9,7 @@ import { type Ignore, parseIgnore } from '../layer/ignore.ts';
 import { diskFailed, isMissing } from '../storage/node-file.ts';
 import { decodeText } from '../tar/decode-text.ts';
 import { fileBody, localPath, missing } from './read-file.ts';
+import { readXattrs, type Xattrs } from './xattrs.ts';
 
 /** What is taken from the disk besides names, content and permission bits. */
 export interface DirectoryOptions {
@@ -16,6 +17,11 @@ export interface DirectoryOptions {
   owners?: boolean;
   /** Whether files keep the time of their last change, in whole seconds. Default `false`: the layer's `mtime` option says it for all. */
   mtime?: boolean;
+  /**
+   * Whether files keep their extended attributes, file capabilities among them, which the system's `getfattr` reads; SELinux labels and NFSv4
+   * access lists, which are the machine's own, stay behind. Default `false`.
+   */
+  xattrs?: boolean;
   /** Whether to take what lies at this path (relative, with `/`). A directory that is not taken is not entered. Default: all. */
   filter?: (path: string) => boolean;
   /**
@@ -31,11 +37,12 @@ export interface DirectoryOptions {
  * Paths are relative to it, with `/`; a name that is not UTF-8 keeps its bytes (as lone surrogates, PEP 383).
  *
  * Symlinks stay symlinks and are never followed. Of several names of one file, the first by the bytes of its path is the file, the others
- * are hard links to it. Fifos and devices are taken as such, sockets left out. Extended attributes are not read: no faculty of the runtime does.
+ * are hard links to it. Fifos and devices are taken as such, sockets left out.
  * A file is opened when its body is read; one whose size has changed by then is refused (`SIZE_MISMATCH`) by what packs it.
  * The same files on disk give the same layer on every machine and at any time, so long as their permission bits agree.
  *
- * @throws `NOT_FOUND` where nothing is there, `FILE_INVALID` where it is no directory, `STORAGE_FAILED` for what else the disk says.
+ * @throws `NOT_FOUND` where nothing is there, `FILE_INVALID` where it is no directory, `RUNTIME_UNSUPPORTED` where attributes are asked
+ * for and `getfattr` cannot be started, `STORAGE_FAILED` for what else the disk says.
  *
  * @example
  * import { Image } from 'stowage';
@@ -59,12 +66,14 @@ export async function* directory(
     );
   }
   const ignore = options.ignore === undefined ? undefined : parseIgnore(options.ignore);
-  yield* walk({ options, ignore, linked: new Map() }, Buffer.from(root), root);
+  const xattrs = options.xattrs ? await readXattrs(root, options.signal) : undefined;
+  yield* walk({ options, ignore, xattrs, linked: new Map() }, Buffer.from(root), root);
 }
 
 interface Walk {
   options: DirectoryOptions;
   ignore: Ignore | undefined;
+  xattrs: ReadonlyMap<string, Xattrs> | undefined;
   /** The path under which a file with several names was given first, by device and inode. */
   linked: Map<string, string>;
 }
@@ -161,19 +170,21 @@ function lookUp(at: Buffer, shown: string): Stats | undefined {
 
 function describe(state: Walk, at: Buffer, path: string, stats: Stats): LayerFile | undefined {
   const { owners, mtime } = state.options;
+  const xattrs = state.xattrs?.get(path);
   const file: LayerFile = {
     path,
     // A symlink has no permissions of its own: what systems show for them differs, and must not make another layer.
     ...(!stats.isSymbolicLink() && { mode: stats.mode & 0o7777 }),
     ...(owners && { uid: stats.uid, gid: stats.gid }),
     ...(mtime && { mtime: Math.floor(stats.mtimeMs / 1000) }),
+    ...(xattrs && { xattrs }),
   };
   if (stats.isDirectory()) return { ...file, type: 'directory' };
   if (stats.isSocket()) return undefined;
   if (stats.nlink > 1) {
     const inode = `${stats.dev}:${stats.ino}`;
     const linkTarget = state.linked.get(inode);
-    if (linkTarget !== undefined) return { ...file, type: 'hardlink', linkTarget };
+    if (linkTarget !== undefined) return { ...file, xattrs: undefined, type: 'hardlink', linkTarget };
     state.linked.set(inode, path);
   }
   if (stats.isFile()) return { ...file, type: 'file', size: stats.size, body: fileBody(at, path, stats.size) };

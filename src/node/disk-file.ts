@@ -5,6 +5,7 @@ import {
   constants,
   fchmodSync,
   fchownSync,
+  ftruncateSync,
   futimesSync,
   lchownSync,
   linkSync,
@@ -48,8 +49,15 @@ export class Disk {
     return openSync(this.at(path), createFlags, 0o600);
   }
 
-  write(file: number, bytes: Uint8Array): void {
-    for (let offset = 0; offset < bytes.length; ) offset += writeSync(file, bytes, offset, bytes.length - offset);
+  /** Writes the bytes of a file from `position` on. */
+  write(file: number, bytes: Uint8Array, position: number): void {
+    for (let offset = 0; offset < bytes.length; )
+      offset += writeSync(file, bytes, offset, bytes.length - offset, position + offset);
+  }
+
+  /** Makes a file so long that ends in a hole, or is nothing but one. */
+  lengthen(file: number, size: number): void {
+    ftruncateSync(file, size);
   }
 
   /** Gives an open file its attributes, but for `mode` in place of the header's, and closes it, whatever happens. */

@@ -3,7 +3,7 @@
  * directory on the way of a path that is handed to it is one that is known to be a directory, as nobody else writes there.
  */
 import { nodeWeight, weightOf } from '../layer/changeset.ts';
-import { linkLoop } from '../layer/merged-tree.ts';
+import { followPath, pathIn, pathOf, type Step } from '../layer/follow-path.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import type { EntryType, TarHeader } from '../tar/entry.ts';
 
@@ -63,7 +63,7 @@ export class DiskTree {
     this.root.layer = layer;
     for (const { name } of path === '' ? [] : this.#follow(path, true).slice(1)) {
       const child = place.node.children!.get(name);
-      const below = joined(place.path, name);
+      const below = pathIn(place.path, name);
       place = { path: below, node: child?.children ? child : make(below, place) };
       place.node.layer = layer;
     }
@@ -95,32 +95,15 @@ export class DiskTree {
         continue;
       }
       const [name, node] = value;
-      const path = joined(top.path, name);
+      const path = pathIn(top.path, name);
       if (node.children) stack.push({ path, node, left: node.children.entries() });
       else yield { path, node };
     }
   }
 
   /** As far as it leads; what lies past the last name that is there gets steps without a node. */
-  #follow(path: string, followLast: boolean): Step[] {
-    const steps: Step[] = [{ name: '', node: this.root }];
-    const left = path.split('/').reverse();
-    for (let hops = 0; left.length > 0; ) {
-      const name = left.pop()!;
-      if (name === '' || name === '.') continue;
-      if (name === '..') {
-        if (steps.length > 1) steps.pop();
-        continue;
-      }
-      const node = steps.at(-1)!.node?.children?.get(name);
-      steps.push({ name, node });
-      if (node?.target === undefined || (left.length === 0 && !followLast)) continue;
-      if (++hops > this.#limits.linkHops) throw linkLoop(path, this.#limits);
-      steps.length = node.target.startsWith('/') ? 1 : steps.length - 1;
-      left.push(...node.target.split('/').reverse());
-      // A link may be short and name the next one twice over: what waits is bounded as a path is.
-      if (left.length > this.#limits.pathBytes) throw linkLoop(path, this.#limits);
-    }
+  #follow(path: string, followLast: boolean): Step<DiskNode>[] {
+    const steps = followPath(this.root, path, { targetOf, followLast, limits: this.#limits });
     if (steps.length > this.#limits.pathDepth + 1)
       throw limitExceeded('pathDepth', this.#limits, 'The path, its symlinks followed');
     return steps;
@@ -137,19 +120,6 @@ export function isMadeLate(node: DiskNode): boolean {
   return node.left !== undefined && isSpecial(node);
 }
 
-/** A name in the directory of that path, `''` being the root. */
-export function joined(directory: string, name: string): string {
-  return directory === '' ? name : `${directory}/${name}`;
-}
-
-interface Step {
-  name: string;
-  node: DiskNode | undefined;
-}
-
-function pathOf(steps: readonly Step[]): string {
-  return steps
-    .slice(1)
-    .map((step) => step.name)
-    .join('/');
+function targetOf({ target }: DiskNode): string | undefined {
+  return target;
 }

@@ -2,6 +2,7 @@
 import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import process from 'node:process';
 import type { OnProgress } from '../bytes/progress.ts';
+import { pathIn } from '../layer/follow-path.ts';
 import type { Layer } from '../layer/layer.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
 import { diskFailed } from '../storage/node-file.ts';
@@ -9,7 +10,7 @@ import { decodeText } from '../tar/decode-text.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import { LayerApplier } from './apply-layer.ts';
 import { Disk } from './disk-file.ts';
-import { type DiskNode, DiskTree, joined, type Place } from './disk-tree.ts';
+import { type DiskNode, DiskTree, type Place } from './disk-tree.ts';
 import { finishRoot, finishTree } from './finish-tree.ts';
 import { localPath } from './read-file.ts';
 import { openStage } from './stage.ts';
@@ -37,7 +38,8 @@ export interface ExtractOptions {
 
 /**
  * Unpacks an image, or layers from the base up, to a directory: types, modes (whatever the umask), times of change, symlinks, hard links,
- * fifos, and as root owners and devices; whiteouts applied, as layer.md has it. Times are kept to the microsecond.
+ * fifos, extended attributes, and as root owners and devices; whiteouts applied, as layer.md has it. Holes of sparse files stay holes. Times
+ * are kept to the microsecond: runtimes take them as a double of seconds, which holds no more.
  *
  * Where the directory is not there, or empty, the layers are unpacked beside it, and renamed to it when all is done: a failure or an aborted
  * `signal` leaves nothing, a crash at most a directory `.name.….part`. Its parent must be there. What is mounted is unpacked to directly.
@@ -113,7 +115,7 @@ function scan(disk: Disk, tree: DiskTree): void {
   for (let place = left.pop(); place; place = left.pop()) {
     for (const bytes of readdirSync(disk.at(place.path), { encoding: 'buffer' })) {
       const name = decodeText(bytes);
-      const path = joined(place.path, name);
+      const path = pathIn(place.path, name);
       tree.weigh(path);
       const node = describe(disk, path);
       place.node.children!.set(name, node);

@@ -1,12 +1,11 @@
 /** What is left to be done when all layers are applied: devices and fifos, extended attributes, and the attributes of directories. */
 import { setImmediate } from 'node:timers/promises';
 import { StowageError } from '../errors.ts';
-import { diskFailed } from '../storage/node-file.ts';
 import type { TarHeader } from '../tar/entry.ts';
-import { encodeText } from '../tar/text.ts';
 import { type ChildResult, runChild } from './child.ts';
 import { type Disk, ofPlatform } from './disk-file.ts';
 import { type DiskTree, isMadeLate, type LeftOver, type Place } from './disk-tree.ts';
+import { dumpXattrs, isPortable, restoreXattrs } from './xattrs.ts';
 
 export interface FinishOptions {
   /** Whether to act as root: give files their owners, and take what only root may do as a failure where it cannot be done. */
@@ -106,7 +105,6 @@ function lacking(command: string, what: string, { complaint }: ChildResult): Sto
   );
 }
 
-/** No runtime has a call for these either: setfattr, of the package attr, restores a dump of them. */
 async function setXattrs(tree: DiskTree, disk: Disk, options: FinishOptions): Promise<void> {
   const dump: Uint8Array[] = [];
   const done = new Set<LeftOver>();
@@ -121,16 +119,7 @@ async function setXattrs(tree: DiskTree, disk: Disk, options: FinishOptions): Pr
       if (!isTaken) passedOver.add(name);
       return isTaken;
     });
-    if (names.length === 0) return;
-    dump.push(encoder.encode(`# file: ${escaped(disk.at(path))}\n`));
-    for (const name of names) {
-      dump.push(
-        encoder.encode(`${escaped(name)}=0x`),
-        encoder.encode(Buffer.from(xattrs[name]!).toString('hex')),
-        newLine,
-      );
-    }
-    dump.push(newLine);
+    if (names.length > 0) dump.push(dumpXattrs(disk.at(path), xattrs, names));
   };
   for (const place of tree) take(place);
   take({ path: '', node: tree.root });
@@ -140,36 +129,8 @@ async function setXattrs(tree: DiskTree, disk: Disk, options: FinishOptions): Pr
       `Extended attributes were passed over, which belong to this machine or only root may set: ${names}.`,
     );
   }
-  if (dump.length === 0) return;
-  const { code, complaint } = await runChild('setfattr', ['-h', '--restore=-'], dump, options.signal);
-  if (code === 0) return;
-  if (code === undefined) {
-    options.onWarning?.(
-      `Extended attributes were passed over: setfattr could not be started (${complaint}). It is in the package attr.`,
-    );
-  } else if (complaint.split('\n').every((line) => /not supported|not permitted/.test(line))) {
-    options.onWarning?.(
-      `Extended attributes were passed over, which this file system does not take: ${complaint.slice(0, 500)}`,
-    );
-  } else {
-    throw diskFailed('setting extended attributes', undefined, new Error(complaint.slice(0, 500)));
-  }
-}
-
-/** Labels and access lists of these kinds are the machine's own, as umoci has it. */
-function isPortable(name: string): boolean {
-  return name !== 'security.selinux' && name !== 'system.nfs4_acl';
-}
-
-/** As getfattr quotes names in a dump: octal for all that is not plain. */
-function escaped(name: string | Buffer): string {
-  const bytes = typeof name === 'string' ? (encodeText(name) ?? encoder.encode(name)) : name;
-  let text = '';
-  for (const byte of bytes) {
-    const isPlain = byte > 0x20 && byte < 0x7f && byte !== 0x5c && byte !== 0x3d;
-    text += isPlain ? String.fromCharCode(byte) : `\\${byte.toString(8).padStart(3, '0')}`;
-  }
-  return text;
+  const problem = dump.length === 0 ? undefined : await restoreXattrs(dump, options.signal);
+  if (problem !== undefined) options.onWarning?.(`Extended attributes were passed over: ${problem}`);
 }
 
 function terminated(name: string | Buffer): Uint8Array {
@@ -177,4 +138,3 @@ function terminated(name: string | Buffer): Uint8Array {
 }
 
 const encoder = new TextEncoder();
-const newLine = encoder.encode('\n');

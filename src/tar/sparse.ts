@@ -108,6 +108,11 @@ export function holeBytes(length: number): Uint8Array {
   return length < zeros.length ? zeros.subarray(0, length) : zeros;
 }
 
+/** Whether bytes of a body stand for a part of a hole: who writes files can leave it out. */
+export function isHole(bytes: Uint8Array): boolean {
+  return bytes.buffer === zeros?.buffer;
+}
+
 let zeros: Uint8Array | undefined;
 
 function readList(map: Uint8Array, fail: Fail): Extents {

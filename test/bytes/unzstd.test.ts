@@ -15,6 +15,8 @@ const samples = {
     'KLUv/WT6DqUNABZaNRWgJ4UOAKbQ/w4AHPfeUu6dKLziZgw2AC8ALwBERERENDMzMzPTtm3bkiRJkiIiIiIiERERERH//79t27YVTXkgA2FQQLiAMAABgsJAQIFAGAKykC2bDLKiaVBiETu2GGJF0/nkxfvt4RVNx0222N62YSuactiwYcOGDauqqqqqotOi1KJ2bTXUiqZEoQVt2migFU2HMovZs80wK5qW0kV3tw5d0ZQULri5ceCKpkIJRVP+XzTl/0VT/l805f9FU/5fNOX/RVP+XzTl/0VT/l805f9FAYE3qDHA1vYNgS9I0mohDIGCoKxGfaw33BsX9iy690aLPYvuvdFiz6J7b7TYs+jeGy32LLr3Ros9i+690WLPontvtNiz6N4bLfYsuvdGm7167FB4S47IHmKypuSI7CEma0qOyB5isqbkiOwhJmtKjsgeYrKm5IjsISZrSo7IHmIu9b7nd9C91Pue34GyJ3SjUEfiH4ifOPzD8CMyO/aRkZ3/yMjOfWRk5z4ysnMfGdm5j4zs3EdGdi5f+CN8Dj4FP4EfwL+f2qeyp+a3ZJL9lA0BYoEgAhCfAtXBVAUr42RY',
 };
 
+const magic = [0x28, 0xb5, 0x2f, 0xfd];
+
 describe('zstd', () => {
   for (const [name, sample] of Object.entries(samples)) {
     test(`is decompressed, however it is cut: ${name}`, async () => {
@@ -131,6 +133,68 @@ describe('zstd', () => {
   });
 });
 
+describe.each(['native', 'portable'] as const)(
+  'a frame of many blocks, by the %s decoder where there is one',
+  (engine) => {
+    const content = new TextEncoder().encode(original());
+    const blocks = [0, 1, 2, 3, 4, 5].flatMap((number) => [
+      { type: 0, bytes: content },
+      { type: 1, bytes: Uint8Array.of(65 + number), length: 100_000 },
+    ]);
+    const expected = blocks.map(({ bytes, length = 1 }) => new TextDecoder().decode(bytes).repeat(length)).join('');
+    const frame = raw(blocks, { checksumOf: expected });
+
+    test('is decompressed, however it is cut, and what follows it too', async () => {
+      const all = concatBytes([skippable(3), frame, fromBase64(samples['level 19']), frame]);
+      for (const size of [100, 4096, all.length])
+        expect(await text(cut(all, size), { engine })).toBe(expected + original() + expected);
+    });
+
+    test('is refused where it ends early, is damaged, or is followed by something else', async () => {
+      for (let length = 4; length < frame.length; length += 97) {
+        await expect(text([frame.subarray(0, length)], { engine })).rejects.toMatchObject({ code: 'ZSTD_INVALID' });
+      }
+      await expect(text([frame, new Uint8Array(9)], { engine })).rejects.toMatchObject({
+        code: 'ZSTD_INVALID',
+        details: { offset: frame.length },
+      });
+      await fc.assert(
+        fc.asyncProperty(
+          fc.integer({ min: 6, max: frame.length - 1 }),
+          fc.integer({ min: 1, max: 255 }),
+          async (at, change) => {
+            const damaged = frame.slice();
+            damaged[at]! ^= change;
+            await expect(text([damaged], { engine })).rejects.toMatchObject({ name: 'StowageError' });
+          },
+        ),
+        { numRuns: 200 },
+      );
+    });
+
+    test('is bounded, may be left, and ends with the reason of an aborted signal', async () => {
+      const limits = { inflatedBytes: 200_000 };
+      await expect(text([frame], { engine, limits })).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+      let released = 0;
+      async function* source(): AsyncGenerator<Uint8Array> {
+        try {
+          yield frame;
+        } finally {
+          released++;
+        }
+      }
+      for await (const bytes of unzstd(source(), { engine })) if (bytes.length > 0) break;
+      const controller = new AbortController();
+      const reason = new Error('enough');
+      const reading = async (): Promise<void> => {
+        for await (const _ of unzstd(source(), { engine, signal: controller.signal })) controller.abort(reason);
+      };
+      await expect(reading()).rejects.toBe(reason);
+      expect(released).toBe(2);
+    });
+  },
+);
+
 test('XXH64 gives the values of its specification, in one piece or many', () => {
   // The frames above pin it too: their checksums are the reference implementation's.
   expect(new Xxh64().digestLow()).toBe(0x51d8e999);
@@ -150,20 +214,25 @@ test('XXH64 gives the values of its specification, in one piece or many', () => 
   );
 });
 
-const magic = [0x28, 0xb5, 0x2f, 0xfd];
-
 /** A frame of blocks as they are: raw (0) or of one byte again and again (1). */
 function raw(
   blocks: { type: number; bytes: Uint8Array; length?: number }[],
-  options: { size?: number } = {},
+  options: { size?: number; checksumOf?: string } = {},
 ): Uint8Array {
-  const header = options.size === undefined ? [0, 0x50] : [0x20, options.size];
+  const { size, checksumOf } = options;
+  const header = size === undefined ? [checksumOf === undefined ? 0 : 4, 0x50] : [0x20, size];
   const list = blocks.length === 0 ? [{ type: 0, bytes: new Uint8Array() }] : blocks;
   const parts = list.flatMap(({ type, bytes, length = bytes.length }, index) => {
     const block = (length << 3) | (type << 1) | (index === list.length - 1 ? 1 : 0);
     return [new Uint8Array([block & 255, (block >> 8) & 255, block >> 16]), bytes];
   });
-  return concatBytes([new Uint8Array([...magic, ...header]), ...parts]);
+  const checksum = new Uint8Array(checksumOf === undefined ? 0 : 4);
+  if (checksumOf !== undefined) {
+    const hash = new Xxh64();
+    hash.update(new TextEncoder().encode(checksumOf));
+    new DataView(checksum.buffer).setUint32(0, hash.digestLow(), true);
+  }
+  return concatBytes([new Uint8Array([...magic, ...header]), ...parts, checksum]);
 }
 
 function skippable(size: number, kind = 0): Uint8Array {

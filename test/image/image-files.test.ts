@@ -3,9 +3,17 @@ import { describe, expect, test } from 'vitest';
 import { readBytes } from '../../src/bytes/byte-source.ts';
 import { compileGlob } from '../../src/image/glob.ts';
 import { LayerStack } from '../../src/image/layer-stack.ts';
-import { blobStore, createLayer, Image, type ImageFiles, type Layer, MemoryStorage } from '../../src/index.ts';
-import { type MergedNode, mergeLayers } from '../../src/layer/merged-tree.ts';
-import { type RawEntry, rawLayer } from '../layer/raw-layer.ts';
+import {
+  blobStore,
+  createLayer,
+  Image,
+  type ImageFiles,
+  type Layer,
+  MemoryStorage,
+  type Progress,
+} from '../../src/index.ts';
+import type { MergedNode } from '../../src/layer/merged-tree.ts';
+import { mergeLayers, type RawEntry, rawLayer } from '../layer/raw-layer.ts';
 
 describe('the files of an image', () => {
   test('are those of all layers, the upper over the lower', async () => {
@@ -166,6 +174,28 @@ describe('the files of an image', () => {
     expect(await paths(files.glob('**/*.conf'))).toEqual(['etc/a.conf', 'etc/d/b.conf', 'usr/c.conf']);
     expect(await paths(files.glob('/etc/*'))).toEqual(['etc/.hidden', 'etc/a.conf', 'etc/d']);
     expect(await paths(files.glob('{etc/d,usr}/[a-b]*'))).toEqual(['etc/d/b.conf']);
+  });
+
+  test('are indexed layer by layer, which is told of as it goes', async () => {
+    const image = Image.scratch()
+      .append(await rawLayer([text('a', 'x'.repeat(3000))]))
+      .append(await rawLayer([text('b', 'y')]));
+    const told: Progress[] = [];
+    const files = await image.files({ onProgress: (progress) => told.push(progress) });
+    await files.stat('b');
+    const [base, top] = image.layers.map(({ descriptor }) => descriptor);
+    const done = (descriptor = base!): Partial<Progress> => ({
+      phase: 'read',
+      descriptor,
+      transferred: descriptor.size,
+      total: descriptor.size,
+    });
+    expect(told.at(-1)).toEqual(done(top));
+    await files.list();
+    expect(told.at(-1)).toEqual(done(base));
+    expect(told.filter(({ transferred, total }) => transferred === total)).toHaveLength(2);
+    await content(files, 'a');
+    expect(told.filter(({ transferred, total }) => transferred === total)).toHaveLength(2);
   });
 
   test('are refused in memory past the maximum, and streamed all the same', async () => {

@@ -1,7 +1,7 @@
 /** File systems of images as plain values, to be compared, and random ones to be compared with. */
 import fc from 'fast-check';
 import { createLayer, Image, type Layer, type LayerFile } from '../../src/index.ts';
-import { mergeLayers } from '../../src/layer/merged-tree.ts';
+import { mergeLayers } from '../layer/raw-layer.ts';
 
 /** All that a container sees: a line of metadata, content and fellow names for each path. */
 export async function view(image: Pick<Image, 'layers'>): Promise<Record<string, unknown>> {

@@ -5,10 +5,10 @@ import { blobStore } from '../../src/content/blob-store.ts';
 import { normalizeEntryPath, readWhiteout } from '../../src/layer/changeset.ts';
 import type { Layer } from '../../src/layer/layer.ts';
 import { layerFrom } from '../../src/layer/layer.ts';
-import { type MergedTree, mergeLayers } from '../../src/layer/merged-tree.ts';
+import type { MergedTree } from '../../src/layer/merged-tree.ts';
 import { mediaTypes } from '../../src/oci/media-types.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
-import { type RawEntry, rawLayer } from './raw-layer.ts';
+import { mergeLayers, type RawEntry, rawLayer } from './raw-layer.ts';
 
 describe('a name in a layer', () => {
   test('is a whiteout by its prefix alone', () => {

@@ -1,7 +1,9 @@
 /** Layers from tar entries as they are: in any order, twice, with whiteouts, as `createLayer` would never write them. */
 import { createHasher } from '../../src/bytes/hash.ts';
 import { blobStore } from '../../src/content/blob-store.ts';
+import { type ReadNamesOptions, readChangeset } from '../../src/layer/changeset.ts';
 import { type Layer, layerFrom } from '../../src/layer/layer.ts';
+import { MergedTree } from '../../src/layer/merged-tree.ts';
 import { mediaTypes } from '../../src/oci/media-types.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import type { TarHeader } from '../../src/tar/entry.ts';
@@ -22,6 +24,13 @@ export async function rawLayer(entries: readonly RawEntry[], mediaType: string =
   const store = blobStore(new MemoryStorage());
   const descriptor = await store.write(tar(), { mediaType });
   return layerFrom(store, descriptor, hasher.digest());
+}
+
+/** What the layers amount to, the base first. */
+export async function mergeLayers(layers: readonly Layer[], options: ReadNamesOptions = {}): Promise<MergedTree> {
+  const tree = new MergedTree(options.limits);
+  for (const [number, layer] of layers.entries()) tree.apply(await readChangeset(layer, options), number);
+  return tree;
 }
 
 function toSource(entry: RawEntry): TarHeader & { body: Uint8Array } {

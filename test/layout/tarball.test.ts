@@ -175,6 +175,19 @@ describe('a loaded archive', () => {
     }
   });
 
+  test('tells of each of its files as it is read', async () => {
+    const told: Progress[] = [];
+    await loadTarballForPush(archive, { onProgress: (progress) => told.push(progress) });
+    const whole = told.filter(({ phase, transferred, total }) => phase === 'read' && transferred === total);
+    const sizes = [...(await unpack(archive))].map(([path, { length }]) => [path, length]);
+    expect(whole.map(({ path, total }) => [path, total])).toEqual(sizes);
+    const thrown = new Error('enough');
+    const onProgress = (): never => {
+      throw thrown;
+    };
+    await expect(loadTarballForPush(archive, { onProgress })).rejects.toBe(thrown);
+  });
+
   test('of several platforms gives them in order, whether nested or flat as the seed writes it', async () => {
     const flat: Files = new Map();
     for (const [path, content] of await unpack(multiArchive)) if (path !== 'manifest.json') flat.set(path, content);

@@ -19,8 +19,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Progress } from '../../src/bytes/progress.ts';
 import { StowageError } from '../../src/errors.ts';
 import { Image } from '../../src/image/image.ts';
+import { createLayer } from '../../src/layer/create-layer.ts';
 import type { Layer } from '../../src/layer/layer.ts';
-import { extract } from '../../src/node/index.ts';
+import { directory, extract } from '../../src/node/index.ts';
 import { mediaTypes } from '../../src/oci/media-types.ts';
 import { hasPeer } from '../peers/debian.ts';
 import { run } from '../peers/peers.ts';
@@ -250,6 +251,22 @@ describe('extract', () => {
     await extract([layer], target, { devices: false, xattrs: false, onWarning });
     expect(names(target)).toEqual(['f']);
     expect(warnings).toEqual([expect.stringContaining('2 of them, such as "null"')]);
+  });
+
+  test('extracts without the programs that set extended attributes, and says so; reading them cannot be without', async () => {
+    const layer = await layerOf([file('f', 'f', { xattrs: { 'user.a': bytesOf('x') } })]);
+    const warnings: string[] = [];
+    const { PATH } = process.env;
+    process.env.PATH = place;
+    try {
+      await extract([layer], target, { onWarning: (text) => warnings.push(text) });
+      const files = directory(target, { xattrs: true });
+      await expect(createLayer(files)).rejects.toMatchObject({ code: 'RUNTIME_UNSUPPORTED' });
+    } finally {
+      process.env.PATH = PATH;
+    }
+    expect(names(target)).toEqual(['f']);
+    expect(warnings).toEqual([expect.stringContaining('setfattr could not be started')]);
   });
 
   test.skipIf(!isRoot)('gives files to this process where owners are not asked for', async () => {

@@ -3,6 +3,7 @@ import { createReadStream, lstatSync, readFileSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect } from 'vitest';
 import { exportDirectory, Image, type LayerFile, Layout, saveTarball } from '../../src/index.ts';
+import { layerCompression } from '../../src/oci/media-types.ts';
 import { NodeStorage } from '../../src/storage/node.ts';
 import type { Need } from './debian.ts';
 import { describeLayout, sha256 } from './expected.ts';
@@ -61,16 +62,22 @@ describe('an archive', () => {
     );
   }
 
-  peerTest(['skopeo', 'busybox'], 'skopeo reads the plain archive as a docker archive too', async () => {
-    const image = await program('linux/amd64');
-    const path = await save(image, 'none');
-    const source = `docker-archive:${path}:${tag}`;
-    expect((await run('skopeo', ['inspect', '--config', '--raw', source])).stdout).toBe(text(image.configBytes));
-    // On the way to OCI skopeo writes a Docker config anew, so only the layers can be held against ours.
-    const copied = join(temporaryDirectory(), 'layout');
-    await run('skopeo', ['copy', '--quiet', source, `oci:${copied}:copied`]);
-    expect(describeLayout(copied).images).toMatchObject([{ diffIds: image.config.rootfs.diff_ids }]);
-  });
+  for (const layers of ['gzip', 'none', 'zstd'] as const) {
+    peerTest(
+      ['skopeo', 'busybox'],
+      `skopeo reads it, plain, as a docker archive too, its layers in ${layers}`,
+      async () => {
+        const image = layers === 'zstd' ? await withZstdLayers() : await program('linux/amd64', layers);
+        const path = await save(image, 'none');
+        const source = `docker-archive:${path}:${tag}`;
+        expect((await run('skopeo', ['inspect', '--config', '--raw', source])).stdout).toBe(text(image.configBytes));
+        // On the way to OCI skopeo writes a Docker config anew, so only the layers can be held against ours.
+        const copied = join(temporaryDirectory(), 'layout');
+        await run('skopeo', ['copy', '--quiet', source, `oci:${copied}:copied`]);
+        expect(describeLayout(copied).images).toMatchObject([{ diffIds: image.config.rootfs.diff_ids }]);
+      },
+    );
+  }
 
   peerTest(
     ['skopeo', 'busybox'],
@@ -308,6 +315,17 @@ async function program(platform: string, compression: 'gzip' | 'none' = 'gzip'):
     .user('1000:1000')
     .expose(8080)
     .label('org.opencontainers.image.title', 'peers');
+}
+
+/** The program as skopeo compresses it. */
+async function withZstdLayers(): Promise<Image> {
+  const from = await directory(await program('linux/amd64'));
+  const to = temporaryDirectory();
+  const compressed = ['--dest-compress', '--dest-compress-format', 'zstd'];
+  await run('skopeo', ['copy', '--quiet', ...compressed, `oci:${from}:${tag}`, `oci:${to}:${tag}`]);
+  const image = await Image.from(await Layout.open(new NodeStorage(to)), tag);
+  expect(image.layers.map(({ descriptor }) => layerCompression(descriptor.mediaType))).toEqual(['zstd', 'zstd']);
+  return image;
 }
 
 async function platforms(): Promise<Image[]> {

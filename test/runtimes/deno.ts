@@ -15,5 +15,7 @@ export const deno: Runtime = {
       join(root, `node_modules/@deno/darwin-${architecture}/deno`),
       join(root, 'node_modules/deno/deno'),
     ]),
-  start: async (program, bundle, tell) => startConsole(program, ['run', '--no-prompt', '--quiet', bundle], tell),
+  // The outcomes of the last run lie above the bundle as `deno.json`, which Deno would take for its configuration.
+  start: async (program, bundle, tell) =>
+    startConsole(program, ['run', '--no-config', '--no-prompt', '--quiet', bundle], tell),
 };
