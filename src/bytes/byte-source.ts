@@ -114,6 +114,31 @@ export async function* atLeast(
 }
 
 /**
+ * The same bytes in chunks of exactly `size`, but for the last, each an array of its own. The chunk that comes in is done with
+ * when the next one is asked for. Arrays of one size leave no gaps between them in memory, where they pass by the thousand.
+ */
+export async function* inPieces(
+  chunks: AsyncIterable<Uint8Array>,
+  size: number,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  let piece = new Uint8Array(size);
+  let filled = 0;
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; ) {
+      const taken = Math.min(chunk.length - at, size - filled);
+      piece.set(chunk.subarray(at, at + taken), filled);
+      filled += taken;
+      at += taken;
+      if (filled < size) continue;
+      yield piece;
+      piece = new Uint8Array(size);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield piece.slice(0, filled);
+}
+
+/**
  * The chunks as a WHATWG stream, for the library's edge. Nothing is read ahead: each chunk is fetched when it is asked
  * for, and cancelling ends the iteration, so that whatever feeds it is released. A generator that has not begun has no
  * `finally` to run: `unread` is called where the stream is cancelled before anything was asked for, to release what it would read.

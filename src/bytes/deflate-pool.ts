@@ -57,8 +57,10 @@ export function deflateCompressor(level: number, workers?: number): BlockCompres
 
 async function compressHere(encoder: DeflateEncoder, block: Block): Promise<CompressedBlock> {
   const { buffer, start, end, final } = block;
-  const output = encoder.encode(buffer, start, end, final).slice();
+  const compressed = encoder.encode(buffer, start, end, final);
   const crc = crc32(buffer.subarray(start, end));
+  buffer.set(compressed);
+  const output = buffer.subarray(0, compressed.length);
   if (!final) await letEventsIn();
   return { output, crc, buffer };
 }
@@ -108,7 +110,7 @@ function start(): void {
       worker.jobs!.delete(reply.id);
       if (worker.jobs!.size === 0) thread?.hold(false);
       if (reply.type === 'failed') job?.reject(workerFailed(reply.reason));
-      else job?.resolve({ output: reply.buffer.slice(0, reply.length), crc: reply.crc, buffer: reply.buffer });
+      else job?.resolve({ output: reply.buffer.subarray(0, reply.length), crc: reply.crc, buffer: reply.buffer });
     },
     onFailure(reason) {
       const at = threads.indexOf(worker as PoolWorker);

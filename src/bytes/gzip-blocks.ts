@@ -17,6 +17,7 @@ export interface Block {
 
 /** What became of a block: DEFLATE blocks that end on a byte boundary, and the sum over its input. */
 export interface CompressedBlock {
+  /** May lie in `buffer`. */
   output: Uint8Array;
   crc: number;
   /** The block's buffer, or another of its size, which may be filled anew. */
@@ -36,7 +37,7 @@ export interface BlockCompressor {
 /** No flags, no time, no word on the effort, an unknown system. */
 export const gzipHeader: Uint8Array = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255);
 
-/** The chunks as one gzip member. */
+/** The chunks as one gzip member. What comes out must be used or copied before more is asked for. */
 export async function* gzipBlocks(
   chunks: AsyncIterable<Uint8Array>,
   compressor: BlockCompressor,

@@ -1,5 +1,5 @@
 /** Feeds a compressor of the runtime's own, and takes what it gives, with its faults and those of its source told apart. */
-import { readChunks } from './byte-source.ts';
+import { inPieces, readChunks } from './byte-source.ts';
 import { letEventsIn } from './event-loop.ts';
 
 /** What bytes go into on one side while they are read on the other. */
@@ -80,29 +80,16 @@ export function pumpNode(
 
 /** Two writes are under way at most, each of a buffer of its own: the compressor reads them in its own time. */
 async function feed(chunks: AsyncIterable<Uint8Array>, compressor: Compressor): Promise<void> {
-  const batchSize = 262144;
-  let batch = new Uint8Array(batchSize);
-  let filled = 0;
   let written: Promise<unknown> = Promise.resolve();
-  for await (const chunk of chunks) {
-    for (let at = 0; at < chunk.length; ) {
-      const taken = Math.min(chunk.length - at, batchSize - filled);
-      batch.set(chunk.subarray(at, at + taken), filled);
-      filled += taken;
-      at += taken;
-      if (filled < batchSize) continue;
-      const before = written;
-      written = compressor.write(batch);
-      // Whoever awaits it sees the failure; until then it must not count as unhandled.
-      written.catch(() => {});
-      batch = new Uint8Array(batchSize);
-      filled = 0;
-      await before;
-      // The compressor may answer without a turn of the event loop, where aborts come from.
-      await letEventsIn();
-    }
+  for await (const piece of inPieces(chunks, 262144)) {
+    const before = written;
+    written = compressor.write(piece);
+    // Whoever awaits it sees the failure; until then it must not count as unhandled.
+    written.catch(() => {});
+    await before;
+    // The compressor may answer without a turn of the event loop, where aborts come from.
+    await letEventsIn();
   }
   await written;
-  if (filled > 0) await compressor.write(batch.subarray(0, filled));
   compressor.close();
 }
