@@ -38,7 +38,9 @@ export async function openBlob(
     throw error;
   }
   const chunks = resumed(registry, name, descriptor, first, signal);
-  return toStream(verify ? verifyChunks(chunks, descriptor, `blob ${descriptor.digest}`) : chunks, () => first.discard());
+  return toStream(verify ? verifyChunks(chunks, descriptor, `blob ${descriptor.digest}`) : chunks, () =>
+    first.discard(),
+  );
 }
 
 /** A request for a blob that is passed on to whoever asked for it. */
