@@ -4,7 +4,7 @@ export type { GzipOptions } from './bytes/gzip.ts';
 export { pmapBounded } from './bytes/pmap-bounded.ts';
 export type { OnProgress, Progress } from './bytes/progress.ts';
 export { blobStore } from './content/blob-store.ts';
-export type { BlobSource, BlobStore, ContentSource, ContentStore } from './content/content.ts';
+export type { BlobSource, BlobStore, ContentSource, ContentStore, ReadBlobOptions } from './content/content.ts';
 export { type CopyOptions, copy } from './content/copy.ts';
 export { type ErrorCode, StowageError } from './errors.ts';
 export { type DiffOptions, diff, diffLayer, type FileChange, type ImageDiff } from './image/diff.ts';

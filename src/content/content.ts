@@ -2,14 +2,24 @@
 import type { ByteSource } from '../bytes/byte-source.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 
+/** How a blob is read. */
+export interface ReadBlobOptions {
+  signal?: AbortSignal;
+  /**
+   * False where the reader checks size and digest itself, as `BlobStore.write` does with what it is told to expect, so that nothing is hashed
+   * twice on its way. A source may check all the same. Default true.
+   */
+  verify?: boolean;
+}
+
 /** Blobs by digest, to read. */
 export interface BlobSource {
   has(descriptor: Descriptor, options?: { signal?: AbortSignal }): Promise<boolean>;
   /**
-   * The blob's bytes, verified: the stream fails, and never ends cleanly, where size or digest differ from the descriptor's.
-   * Rejects with `BLOB_NOT_FOUND` where the blob is not held.
+   * The blob's bytes, verified unless told: the stream fails, and never ends cleanly, where size or digest differ from the
+   * descriptor's. Rejects with `BLOB_NOT_FOUND` where the blob is not held.
    */
-  read(descriptor: Descriptor, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+  read(descriptor: Descriptor, options?: ReadBlobOptions): Promise<ReadableStream<Uint8Array>>;
   /** For a source that stands in front of others: the one that a blob comes from. */
   origin?(descriptor: Descriptor): Pick<BlobSource, 'read'> | undefined;
 }

@@ -85,7 +85,8 @@ export async function copyGraph(
         if (await to.mount?.(descriptor, origin, { signal })) return skip(descriptor);
         if (isNonDistributable(descriptor.mediaType) && !(await from.has(descriptor, { signal }))) return;
       }
-      const body = embedded ?? reopened(() => from.read(descriptor, { signal }));
+      // `write` checks what it is told to expect.
+      const body = embedded ?? reopened(() => from.read(descriptor, { signal, verify: false }));
       await to.write(onProgress ? reported(body, descriptor, onProgress) : body, descriptor, { signal });
     },
     blobs,

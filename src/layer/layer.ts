@@ -1,5 +1,5 @@
 /** A layer: a changeset of files, held as one blob of a store. */
-import type { BlobSource } from '../content/content.ts';
+import type { BlobSource, ReadBlobOptions } from '../content/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { TarEntry } from '../tar/read-tar.ts';
@@ -13,8 +13,8 @@ export interface Layer {
   readonly diffId: Digest;
   /** Where the blob is, for who can take it from there at once. */
   readonly source?: Pick<BlobSource, 'read'>;
-  /** The blob as it is stored, verified against the descriptor. */
-  open(options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+  /** The blob as it is stored, verified against the descriptor unless told. */
+  open(options?: ReadBlobOptions): Promise<ReadableStream<Uint8Array>>;
   /** What the layer holds, in the order of its tar. See `layerEntries`. */
   entries(options?: LayerEntriesOptions): AsyncIterable<TarEntry>;
 }

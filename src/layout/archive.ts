@@ -238,6 +238,15 @@ function numbered(storage: Storage, prefix: string): Storage {
     async *list(start) {
       for (const path of [...names.keys()]) if (path.startsWith(start)) yield path;
     },
+    async move(from, to) {
+      const name = names.get(from);
+      if (name === undefined)
+        throw new StowageError('NOT_FOUND', `The archive holds no ${JSON.stringify(from)}.`, { path: from });
+      const replaced = names.get(to);
+      names.delete(from);
+      names.set(to, name);
+      if (replaced !== undefined && replaced !== name) await storage.delete(replaced);
+    },
     async delete(path) {
       const name = names.get(path);
       if (name !== undefined) await storage.delete(name);

@@ -2,7 +2,7 @@
 
 import type { ByteSource } from '../bytes/byte-source.ts';
 import { blobPath, blobStore } from '../content/blob-store.ts';
-import type { BlobStore, ContentStore } from '../content/content.ts';
+import type { BlobStore, ContentStore, ReadBlobOptions } from '../content/content.ts';
 import { walkGraph } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
@@ -92,7 +92,7 @@ export class Layout implements ContentStore {
     return this.storage.stat(blobPath(digest));
   }
 
-  read(descriptor: Descriptor, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>> {
+  read(descriptor: Descriptor, options?: ReadBlobOptions): Promise<ReadableStream<Uint8Array>> {
     return this.#blobs.read(descriptor, options);
   }
 

@@ -93,6 +93,7 @@ function slices(places: ReadonlyMap<string, Blob>): Storage {
       for (const path of places.keys()) if (path.startsWith(prefix)) yield path;
     },
     create: refuse,
+    move: refuse,
     delete: refuse,
     exclusive: refuse,
   };

@@ -1,6 +1,7 @@
 /** A blob on its way from a registry: verified, and continued where a connection broke. */
 import { toStream } from '../bytes/byte-source.ts';
 import { verifyChunks } from '../bytes/hash.ts';
+import type { ReadBlobOptions } from '../content/content.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts';
@@ -17,12 +18,12 @@ export function blobUrl(registry: Registry, name: string, digest: Digest): URL {
   return new URL(`/v2/${name}/blobs/${digest}`, registry.origin);
 }
 
-/** The blob's verified bytes; `undefined` where the repository does not hold it. Throws `SIZE_MISMATCH`, `DIGEST_MISMATCH` as the stream does. */
+/** The blob's bytes, verified unless told; `undefined` where the repository does not hold it. Throws `SIZE_MISMATCH`, `DIGEST_MISMATCH` as the stream does. */
 export async function openBlob(
   registry: Registry,
   name: string,
   descriptor: Descriptor,
-  signal?: AbortSignal,
+  { signal, verify = true }: ReadBlobOptions,
 ): Promise<ReadableStream<Uint8Array> | undefined> {
   const first = await request(registry, name, descriptor, 0, signal);
   const { status } = first.response;
@@ -37,7 +38,9 @@ export async function openBlob(
     throw error;
   }
   const chunks = resumed(registry, name, descriptor, first, signal);
-  return toStream(verifyChunks(chunks, descriptor, `blob ${descriptor.digest}`), () => first.discard());
+  return toStream(verify ? verifyChunks(chunks, descriptor, `blob ${descriptor.digest}`) : chunks, () =>
+    first.discard(),
+  );
 }
 
 /** A request for a blob that is passed on to whoever asked for it. */

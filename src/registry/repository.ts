@@ -1,7 +1,7 @@
 /** A registry's repository as a place of content: blobs by digest, manifests by digest and tag, over the distribution protocol. */
 import { type ByteSource, readBytes, readChunks, releaseSource, toStream } from '../bytes/byte-source.ts';
 import { digestBy, verifyChunks } from '../bytes/hash.ts';
-import type { BlobSource, ContentStore } from '../content/content.ts';
+import type { BlobSource, ContentStore, ReadBlobOptions } from '../content/content.ts';
 import { isDocument } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -81,7 +81,7 @@ export class RemoteRepository implements ContentStore {
    *
    * @throws `BLOB_NOT_FOUND`, `DIGEST_MISMATCH`, `SIZE_MISMATCH`; `UNAUTHORIZED`, `REGISTRY_FAILED`, `REGISTRY_INVALID`.
    */
-  async read(descriptor: Descriptor, options: { signal?: AbortSignal } = {}): Promise<ReadableStream<Uint8Array>> {
+  async read(descriptor: Descriptor, options: ReadBlobOptions = {}): Promise<ReadableStream<Uint8Array>> {
     const { signal } = options;
     const { digest } = descriptor;
     parseDigest(digest);
@@ -90,7 +90,7 @@ export class RemoteRepository implements ContentStore {
       const document = await this.#document(digest, signal);
       if (document) return toStream(verifyChunks(readChunks(document.bytes), descriptor, `manifest ${digest}`));
     } else {
-      const stream = await openBlob(this.registry, this.name, descriptor, signal);
+      const stream = await openBlob(this.registry, this.name, descriptor, options);
       if (stream) return stream;
     }
     throw this.#blobNotFound(descriptor);

@@ -150,6 +150,10 @@ class Watch {
   readonly #outer: AbortSignal | undefined;
   readonly #onAbort = (): void => this.#controller.abort(this.#outer?.reason);
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer ends, by the monotonic clock. */
+  #due = Number.POSITIVE_INFINITY;
+  /** The silence that is borne now, and when it will have lasted too long; `undefined` while nothing is waited for. */
+  #silence: { milliseconds: number; deadline: number } | undefined;
   /** Why it was ended for silence. */
   reason: Error | undefined;
   /** Rejects once it is ended: not every `fetch` heeds its signal. */
@@ -168,19 +172,34 @@ class Watch {
     return this.#controller.signal;
   }
 
+  /** Bears silence for so long, from now until `stop`. Called for each chunk, so one timer does for many: it looks anew when it ends. */
   start(milliseconds: number): void {
+    const deadline = performance.now() + milliseconds;
+    this.#silence = { milliseconds, deadline };
+    if (deadline < this.#due) this.#arm(milliseconds);
+  }
+
+  stop(): void {
+    this.#silence = undefined;
+  }
+
+  #arm(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    this.#due = performance.now() + milliseconds;
     this.#timer = setTimeout(() => {
-      this.reason = new Error(`nothing came for ${Math.round(milliseconds / 1000)} seconds`);
+      this.#due = Number.POSITIVE_INFINITY;
+      if (this.#silence === undefined) return;
+      const left = this.#silence.deadline - performance.now();
+      if (left > 0) return this.#arm(left);
+      this.reason = new Error(`nothing came for ${Math.round(this.#silence.milliseconds / 1000)} seconds`);
       this.#controller.abort(this.reason);
     }, milliseconds);
   }
 
-  stop(): void {
-    clearTimeout(this.#timer);
-  }
-
   release(): void {
     this.stop();
+    clearTimeout(this.#timer);
+    this.#due = Number.POSITIVE_INFINITY;
     this.#outer?.removeEventListener('abort', this.#onAbort);
   }
 }

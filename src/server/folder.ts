@@ -6,8 +6,8 @@ export function within(storage: Storage, folder: string): Storage {
   return {
     stat: (path) => storage.stat(`${folder}/${path}`),
     read: (path, range) => storage.read(`${folder}/${path}`, range),
-    async create() {
-      const file = await storage.create();
+    async create({ path: known } = {}) {
+      const file = await storage.create(known === undefined ? {} : { path: `${folder}/${known}` });
       return {
         write: (chunk) => file.write(chunk),
         commit: (path) => file.commit(`${folder}/${path}`),
@@ -17,6 +17,7 @@ export function within(storage: Storage, folder: string): Storage {
     async *list(prefix) {
       for await (const path of storage.list(`${folder}/${prefix}`)) yield path.slice(folder.length + 1);
     },
+    move: (from, to) => storage.move(`${folder}/${from}`, `${folder}/${to}`),
     delete: (path) => storage.delete(`${folder}/${path}`),
     exclusive: (name, task) => storage.exclusive(`${folder}/${name}`, task),
   };

@@ -1,7 +1,7 @@
 /** The push category's blobs: monolithic, in chunks, mounted from another repository; and their deletion. */
 import { hasherFor } from '../bytes/hash.ts';
 import { blobPath } from '../content/blob-store.ts';
-import { type Digest, parseDigest } from '../oci/digest.ts';
+import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts';
 import type { Storage } from '../storage/storage.ts';
 import { parseChunkRange, type Span } from './byte-ranges.ts';
 import type { PushContext } from './context.ts';
@@ -9,7 +9,15 @@ import { ProtocolError, refuse } from './protocol-error.ts';
 import { storageRepository } from './repository.ts';
 import { contentLength, receiveBody } from './request-body.ts';
 import { checkDigest, isRepositoryName } from './route.ts';
-import { appendPart, findUpload, readParts, removeUpload, startUpload, type UploadSession } from './upload-session.ts';
+import {
+  appendPart,
+  findUpload,
+  moveFirstPart,
+  readParts,
+  removeUpload,
+  startUpload,
+  type UploadSession,
+} from './upload-session.ts';
 
 /** end-4a, end-4b, end-11: begins an upload, or does all at once. */
 export async function postUpload(context: PushContext): Promise<Response> {
@@ -24,10 +32,10 @@ export async function postUpload(context: PushContext): Promise<Response> {
     await storageRepository(storage, name).linkBlob(digest);
     return created(name, digest);
   }
-  const algorithm = url.searchParams.get('digest-algorithm');
-  if (algorithm !== null && !['sha256', 'sha384', 'sha512'].includes(algorithm))
+  const algorithm = url.searchParams.get('digest-algorithm') ?? 'sha256';
+  if (!['sha256', 'sha384', 'sha512'].includes(algorithm))
     throw refuse(400, 'DIGEST_INVALID', 'This registry knows sha256, sha384 and sha512.', { algorithm });
-  return progress(202, await startUpload(storage, name));
+  return progress(202, await startUpload(storage, name, algorithm as DigestAlgorithm));
 }
 
 /** end-5: one chunk, or the whole blob in one stream. */
@@ -53,7 +61,10 @@ export async function putUpload(context: PushContext, id: string): Promise<Respo
     yield* receiveChunk(context, session.size, span);
   }
   try {
-    await storeVerified(storage, digest, whole(), declared === undefined ? undefined : session.size + declared);
+    const isOnePart = session.parts.length === 1 && declared === 0;
+    const isHashed = parseDigest(digest).algorithm === session.algorithm;
+    if (isOnePart && isHashed) await storePart(storage, digest, session);
+    else await storeVerified(storage, digest, whole(), declared === undefined ? undefined : session.size + declared);
   } catch (error) {
     // What has another digest than its client says cannot become right by sending more.
     const isWrong = error instanceof ProtocolError && error.faults[0]?.code === 'DIGEST_INVALID';
@@ -100,6 +111,12 @@ async function mountBlob(context: PushContext, digest: Digest, from: string | nu
   return true;
 }
 
+/** Makes of an upload's one part the blob, whose digest is known since the part came. */
+async function storePart(storage: Storage, digest: Digest, session: UploadSession): Promise<void> {
+  if (session.digest !== digest) throw wrongDigest(digest, session.digest as Digest);
+  await moveFirstPart(storage, session, blobPath(digest));
+}
+
 /**
  * Stores what has that digest. What the storage holds already is not written again, but hashed all the same: a client
  * proves by it that it has the content, which another repository may be keeping from it.
@@ -113,7 +130,7 @@ async function storeVerified(
   const path = blobPath(digest);
   const hasher = await hasherFor(parseDigest(digest).algorithm);
   const held = await storage.stat(path);
-  const file = held && (size === undefined || held.size === size) ? undefined : await storage.create();
+  const file = held && (size === undefined || held.size === size) ? undefined : await storage.create({ path });
   try {
     for await (const chunk of chunks) {
       // The adapter writes while this thread hashes.
@@ -122,15 +139,17 @@ async function storeVerified(
       await written;
     }
     const actual = hasher.digest();
-    if (actual !== digest) {
-      const message = `The content has the digest ${actual}, not ${digest}. Nothing was stored; send it again from the start.`;
-      throw refuse(400, 'DIGEST_INVALID', message, { expected: digest, actual });
-    }
+    if (actual !== digest) throw wrongDigest(digest, actual);
     await file?.commit(path);
   } catch (error) {
     await file?.abort();
     throw error;
   }
+}
+
+function wrongDigest(expected: Digest, actual: Digest): Error {
+  const message = `The content has the digest ${actual}, not ${expected}. Nothing was stored; send it again from the start.`;
+  return refuse(400, 'DIGEST_INVALID', message, { expected, actual });
 }
 
 function receiveChunk(context: PushContext, offset: number, span?: Span): AsyncIterable<Uint8Array> {

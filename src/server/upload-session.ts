@@ -2,11 +2,16 @@
  * Upload sessions, kept in the storage so that any instance of the server can go on with them. A file of a storage is
  * visible whole or not at all, so each chunk is a file of its own, and the session says which there are:
  *
- *     uploads/<id>/session       repository, sizes of the parts, time of the last one
+ *     uploads/<id>/session       repository, sizes of the parts, digest of the first, time of the last
  *     uploads/<id>/part-<n>      the bytes of a chunk
+ *
+ * Most clients send a blob as one chunk. Its digest is known when it has come, and its file becomes the blob's by being moved.
  */
 
 import { readChunks } from '../bytes/byte-source.ts';
+import { hasherFor } from '../bytes/hash.ts';
+import { StowageError } from '../errors.ts';
+import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 import { parseJson } from '../oci/json.ts';
 import { serializeJson } from '../oci/serialize-json.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -17,6 +22,10 @@ import { readSmallFile } from './repository.ts';
 export interface UploadSession {
   id: string;
   repository: string;
+  /** Of the digest that the client means to name. */
+  algorithm: DigestAlgorithm;
+  /** Of the first part. */
+  digest?: Digest;
   /** Bytes of each part, in order. */
   parts: readonly number[];
   /** Bytes of all parts. */
@@ -25,8 +34,12 @@ export interface UploadSession {
   touched: number;
 }
 
-export async function startUpload(storage: Storage, repository: string): Promise<UploadSession> {
-  const session = { id: crypto.randomUUID(), repository, parts: [], size: 0, touched: Date.now() };
+export async function startUpload(
+  storage: Storage,
+  repository: string,
+  algorithm: DigestAlgorithm,
+): Promise<UploadSession> {
+  const session = { id: crypto.randomUUID(), repository, algorithm, parts: [], size: 0, touched: Date.now() };
   await writeSession(storage, session);
   return session;
 }
@@ -53,11 +66,16 @@ export async function appendPart(
   chunks: AsyncIterable<Uint8Array>,
   misplaced: (current: UploadSession) => Error,
 ): Promise<UploadSession> {
-  const file = await storage.create();
+  const path = partPath(session.id, session.parts.length);
+  const hasher = session.parts.length === 0 ? await hasherFor(session.algorithm) : undefined;
+  const file = await storage.create({ path });
   try {
     let size = 0;
     for await (const chunk of chunks) {
-      await file.write(chunk);
+      // The adapter writes while this thread hashes.
+      const written = file.write(chunk);
+      hasher?.update(chunk);
+      await written;
       size += chunk.length;
     }
     return await alone(storage, session.id, async () => {
@@ -68,8 +86,14 @@ export async function appendPart(
         await file.abort();
         return current;
       }
-      await file.commit(partPath(session.id, current.parts.length));
-      const next = { ...current, parts: [...current.parts, size], size: current.size + size, touched: Date.now() };
+      await file.commit(path);
+      const next = {
+        ...current,
+        ...(hasher && { digest: hasher.digest() }),
+        parts: [...current.parts, size],
+        size: current.size + size,
+        touched: Date.now(),
+      };
       await writeSession(storage, next);
       return next;
     });
@@ -90,6 +114,17 @@ export async function* readParts(
     // Cancelled by another request since.
     if (!(await storage.stat(path))) throw unknownUpload();
     yield* readChunks(await storage.read(path, { end: size }), { signal });
+  }
+}
+
+/** Makes the first part the file `path`, uncopied where the storage can rename. Where that is there already, another request has done it. */
+export async function moveFirstPart(storage: Storage, session: UploadSession, path: string): Promise<void> {
+  if ((await storage.stat(path))?.size === session.parts[0]) return;
+  try {
+    await storage.move(partPath(session.id, 0), path);
+  } catch (error) {
+    if (!(error instanceof StowageError) || error.code !== 'NOT_FOUND') throw error;
+    if ((await storage.stat(path))?.size !== session.parts[0]) throw unknownUpload();
   }
 }
 

@@ -31,9 +31,7 @@ export class MemoryStorage implements Storage {
   async read(path: string, range?: ByteRange): Promise<ReadableStream<Uint8Array>> {
     checkStoragePath(path);
     const file = this.#files.get(path);
-    if (!file) {
-      throw new StowageError('NOT_FOUND', `No file ${quotePath(path)} in the storage in memory.`, { path });
-    }
+    if (!file) throw notFound(path);
     const { start, end } = resolveByteRange(range, file.size);
     return toStream(copies(file.blocks, start, end));
   }
@@ -61,6 +59,15 @@ export class MemoryStorage implements Storage {
     }
   }
 
+  async move(from: string, to: string): Promise<void> {
+    checkStoragePath(from);
+    checkStoragePath(to);
+    const file = this.#files.get(from);
+    if (!file) throw notFound(from);
+    this.#files.delete(from);
+    this.#files.set(to, file);
+  }
+
   async delete(path: string): Promise<void> {
     checkStoragePath(path);
     this.#files.delete(path);
@@ -69,6 +76,10 @@ export class MemoryStorage implements Storage {
   exclusive<T>(name: string, task: () => Promise<T>): Promise<T> {
     return inTurn(this.#turns, name, task);
   }
+}
+
+function notFound(path: string): StowageError {
+  return new StowageError('NOT_FOUND', `No file ${quotePath(path)} in the storage in memory.`, { path });
 }
 
 interface StoredFile {

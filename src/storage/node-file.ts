@@ -9,6 +9,8 @@ import { quotePath } from './path.ts';
 
 /** Large enough that the hop through the thread pool does not show, small enough that many files at once fit in memory. */
 const chunkBytes = 256 * 1024;
+/** Of what is written; two of them are held for a file of some size. */
+const pieceBytes = 512 * 1024;
 
 /** The path ends in what was meant: a link put in the last place is not followed, and opening a fifo does not hang. */
 export const readFlags: number = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
@@ -89,13 +91,20 @@ export function handleChunks(
   };
 }
 
-/** A file that is being written: small chunks are gathered, large ones go straight to the disk. */
+/**
+ * A file that is being written: chunks are gathered into pieces, of which one goes to the disk while the next is filled. Large chunks
+ * go straight to the disk.
+ */
 export class FileWriter {
   readonly path: string;
   readonly #handle: FileHandle;
   readonly #failed: (cause: unknown) => unknown;
   #gathered: Uint8Array | undefined;
   #used = 0;
+  /** The piece that is not being filled. */
+  #other: Uint8Array | undefined;
+  /** The piece on its way to the disk, if any. */
+  #flushed: Promise<void> = Promise.resolve();
   #tail: Promise<void> = Promise.resolve();
   #open = true;
 
@@ -123,7 +132,8 @@ export class FileWriter {
   async finish(options: { durable: boolean; mode?: number }): Promise<void> {
     await this.#tail;
     try {
-      await this.#flush();
+      this.#flush();
+      await this.#flushed;
       if (options.mode !== undefined) await this.#handle.chmod(options.mode);
       if (options.durable) await this.#handle.sync();
       this.#open = false;
@@ -136,7 +146,9 @@ export class FileWriter {
   /** Closes and removes the file. Never throws. */
   async discard(): Promise<void> {
     await this.#tail.catch(() => {});
+    await this.#flushed.catch(() => {});
     this.#gathered = undefined;
+    this.#other = undefined;
     if (this.#open) {
       this.#open = false;
       await this.#handle.close().catch(() => {});
@@ -146,12 +158,15 @@ export class FileWriter {
 
   async #write(chunk: Uint8Array): Promise<void> {
     try {
-      if (this.#used + chunk.length > chunkBytes) await this.#flush();
-      if (chunk.length >= chunkBytes / 4) {
-        await this.#flush();
+      if (this.#used + chunk.length > pieceBytes) {
+        await this.#flushed;
+        this.#flush();
+      }
+      if (chunk.length >= pieceBytes) {
+        await this.#flushed;
         await this.#writeAll(chunk);
       } else if (chunk.length > 0) {
-        this.#gathered ??= Buffer.allocUnsafeSlow(chunkBytes);
+        this.#gathered ??= Buffer.allocUnsafeSlow(pieceBytes);
         this.#gathered.set(chunk, this.#used);
         this.#used += chunk.length;
       }
@@ -160,11 +175,15 @@ export class FileWriter {
     }
   }
 
-  async #flush(): Promise<void> {
+  /** Sends what was gathered to the disk, after what is on its way. */
+  #flush(): void {
     if (this.#used === 0) return;
     const bytes = this.#gathered!.subarray(0, this.#used);
-    await this.#writeAll(bytes);
+    [this.#gathered, this.#other] = [this.#other, this.#gathered];
     this.#used = 0;
+    this.#flushed = this.#flushed.then(() => this.#writeAll(bytes));
+    // It is the next write that fails, or `finish`.
+    this.#flushed.catch(() => {});
   }
 
   async #writeAll(bytes: Uint8Array): Promise<void> {

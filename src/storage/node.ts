@@ -129,6 +129,26 @@ export class NodeStorage implements Storage {
     yield* this.#walk(parent, prefix);
   }
 
+  async move(from: string, to: string): Promise<void> {
+    checkFilePath(from);
+    checkFilePath(to);
+    if (!(await this.stat(from))) throw notFound(from, this.root);
+    if (from === to) return;
+    try {
+      const parent = await this.#resolve(dirname(from), from);
+      const named = join(parent, basename(from));
+      const real = await this.#locate(from);
+      await this.#place(real, to);
+      // What has the name is a link to what was moved.
+      if (real !== named) await unlink(named);
+      if (this.#durable) await syncDirectory(parent);
+    } catch (error) {
+      // Moved or deleted by another since it was looked up.
+      if (errorCode(error) === 'ENOENT') throw notFound(from, this.root, error);
+      throw diskFailed('moving', from, error);
+    }
+  }
+
   async delete(path: string): Promise<void> {
     checkFilePath(path);
     try {
@@ -189,9 +209,9 @@ export class NodeStorage implements Storage {
   }
 
   /** Renames a finished file to its place, whose directories are made. */
-  async #place(temporary: string, path: string): Promise<void> {
+  async #place(file: string, path: string): Promise<void> {
     const parent = await this.#makeDirectory(dirname(path), path);
-    await rename(temporary, join(parent, basename(path)));
+    await rename(file, join(parent, basename(path)));
     if (this.#durable) await syncDirectory(parent);
   }
 

@@ -148,6 +148,24 @@ export class OpfsStorage implements Storage {
     }
   }
 
+  async move(from: string, to: string): Promise<void> {
+    checkFilePath(from);
+    checkFilePath(to);
+    // One at a time: of two that move the same file, browsers tell the second this or that, and where it is copied both would do it.
+    await this.exclusive(`move ${from}`, async () => {
+      try {
+        const handle = await this.#find(from);
+        if (!handle) throw notFound(from);
+        if (from === to) return;
+        await place(await this.#root(), handle, to);
+      } catch (error) {
+        throw errorName(error) === 'NotFoundError' ? notFound(from, error) : fileSystemFailed('moving', from, error);
+      }
+      // Where the platform cannot move it was copied.
+      await this.delete(from);
+    });
+  }
+
   async delete(path: string): Promise<void> {
     checkFilePath(path);
     const root = await this.#root();

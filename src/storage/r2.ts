@@ -153,6 +153,19 @@ export class R2Storage implements Storage {
     }
   }
 
+  async move(from: string, to: string): Promise<void> {
+    checkFilePath(from);
+    this.#check(to);
+    const file = await this.stat(from);
+    if (!file) throw this.#notFound(from);
+    if (from === to) return;
+    try {
+      await this.#move(this.#key(from), this.#key(to), file.size);
+    } catch (error) {
+      throw bucketFailed('moving', from, error);
+    }
+  }
+
   async delete(path: string): Promise<void> {
     checkFilePath(path);
     const key = this.#key(path);
@@ -214,7 +227,7 @@ export class R2Storage implements Storage {
   /** R2 has no rename: read and written again, and then removed. */
   async #move(from: string, to: string, size: number): Promise<void> {
     const staged = await persistently(() => this.#bucket.get(from));
-    if (!staged) throw new Error('the unfinished file was removed');
+    if (!staged) throw this.#notFound(from.slice(this.#prefix.length));
     const writer = new ObjectWriter(this.#bucket, to, this.#partSize);
     try {
       for await (const chunk of wholeBody(staged.body, size, to)) await writer.write(chunk);

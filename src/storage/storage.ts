@@ -16,6 +16,12 @@ export interface Storage {
   create(options?: CreateOptions): Promise<PendingFile>;
   /** Paths of all files whose path starts with `prefix` (`''` for all), in no particular order; none where no path can start so. */
   list(prefix: string): AsyncIterable<string>;
+  /**
+   * Gives a file another name, in place of what has that name. A reader of the new name finds the old file or this one, whole. Where the platform
+   * cannot rename, the file is written again, and for a moment or after a crash is under both names. Rejects with `NOT_FOUND` where no
+   * file has the name `from`; that the names are the same is no error.
+   */
+  move(from: string, to: string): Promise<void>;
   /** Removes a file; a name that is not there is no error. */
   delete(path: string): Promise<void>;
   /** Runs the task while no other holder of the same name does: other tabs and processes too, where the platform can. */

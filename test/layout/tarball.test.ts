@@ -357,6 +357,7 @@ describe('a large archive', () => {
       stat: (path) => full.stat(path),
       read: (path, range) => full.read(path, range),
       list: (prefix) => full.list(prefix),
+      move: (from, to) => full.move(from, to),
       delete: (path) => full.delete(path),
       exclusive: (name, task) => full.exclusive(name, task),
       create: () => (++files > 3 ? Promise.reject(new Error('disk full')) : full.create()),

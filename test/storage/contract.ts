@@ -213,12 +213,53 @@ export function storageContract(
       expect(await text(storage, 'a/b')).toBe('again');
     });
 
+    test('a file that is moved has the new name alone, in place of what had it', async () => {
+      for (const content of [bytes('small'), pattern(6_000_000)]) {
+        await put(storage, 'from/here', content);
+        await put(storage, 'to/there', 'old, and longer than some');
+        await put(storage, 'kept', 'kept');
+        await storage.move('from/here', 'to/there');
+        expect(await storage.stat('from/here')).toBe(undefined);
+        expect(same(await all(await storage.read('to/there')), content)).toBe(true);
+        await storage.move('to/there', 'new/directory/of it/file');
+        await storage.move('new/directory/of it/file', 'new/directory/of it/file');
+        expect(same(await all(await storage.read('new/directory/of it/file')), content)).toBe(true);
+        expect(await paths(storage)).toEqual(['kept', 'new/directory/of it/file']);
+      }
+    });
+
+    test('what is not there cannot be moved, and nothing is lost by trying', async () => {
+      await put(storage, 'kept', 'kept');
+      for (const path of ['missing', 'missing/too', 'kept/under-a-file']) {
+        expect(await failure(() => storage.move(path, 'kept'))).toBe('NOT_FOUND');
+        expect(await failure(() => storage.move(path, path))).toBe('NOT_FOUND');
+      }
+      expect(await text(storage, 'kept')).toBe('kept');
+    });
+
+    test('of many that move one file, one does, and the others find nothing or the file where it was', async () => {
+      await put(storage, 'contended', 'content');
+      const moves = Array.from({ length: 8 }, (_, at) =>
+        storage.move('contended', `place/${at % 2}`).then(
+          () => 'moved',
+          (error: unknown) => (error as StowageError).code,
+        ),
+      );
+      for (const outcome of await Promise.all(moves)) expect(['moved', 'NOT_FOUND']).toContain(outcome);
+      const found = await paths(storage, 'place/');
+      expect(found.length).toBeGreaterThan(0);
+      for (const path of found) expect(await text(storage, path)).toBe('content');
+      expect(await storage.stat('contended')).toBe(undefined);
+    });
+
     test('every path that could lead out of the storage is refused with PATH_INVALID, whatever is done with it', async () => {
       await put(storage, 'a', 'x');
       for (const path of hostilePaths) {
         expect(await failure(() => storage.stat(path))).toBe('PATH_INVALID');
         expect(await failure(() => storage.read(path))).toBe('PATH_INVALID');
         expect(await failure(() => storage.delete(path))).toBe('PATH_INVALID');
+        expect(await failure(() => storage.move(path, 'b'))).toBe('PATH_INVALID');
+        expect(await failure(() => storage.move('a', path))).toBe('PATH_INVALID');
         const file = await storage.create();
         await file.write(bytes('evil'));
         expect(await failure(() => file.commit(path))).toBe('PATH_INVALID');

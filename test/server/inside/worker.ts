@@ -1,7 +1,8 @@
-/** The server in a Worker. Its storage is memory, which lasts as long as this one instance: enough for a test. */
-import { MemoryStorage } from '../../../src/index.ts';
-import { type Handler, serve } from '../../../src/server/index.ts';
+/** The server in a Worker, over an R2 bucket: a storage and a handler for each request, as nothing of a Worker's outlives one. */
+import { serve } from '../../../src/server/index.ts';
+import { type R2BucketBinding, R2Storage } from '../../../src/storage/r2.ts';
 
-const handler = serve(new MemoryStorage(), { onError: console.error });
-
-export default { fetch: (request: Request): ReturnType<Handler> => handler(request) };
+export default {
+  fetch: (request: Request, { BUCKET }: { BUCKET: R2BucketBinding }): Promise<Response> =>
+    serve(new R2Storage(BUCKET), { onError: console.error })(request),
+};
