@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { WebSocket } from 'undici';
-import { lineOf, startProgram } from '../runtimes/runtime.ts';
+import { startProgram } from '../runtimes/runtime.ts';
 import { workerd } from '../runtimes/workerd.ts';
 import { bundleWorker } from './bucket-worker.ts';
 
@@ -19,6 +19,8 @@ export interface WorkerApart {
   bucketProcess: number;
   /** What the Worker's isolate holds now, garbage that was not collected yet included, as its inspector says. In bytes. */
   isolateMemory(): Promise<IsolateMemory>;
+  /** Collects all garbage of the isolate. */
+  collectGarbage(): Promise<unknown>;
   stop(): Promise<void>;
 }
 
@@ -34,7 +36,10 @@ export async function startWorkerApart(entry: string): Promise<WorkerApart> {
   mkdirSync(join(folder, 'objects'));
   const miniflare = dirname(createRequire(import.meta.url).resolve('miniflare'));
   for (const name of ['r2/bucket', 'shared/object-entry', 'shared/index', 'shared/zod']) {
-    writeFileSync(join(folder, `${name.split('/')[1]}.mjs`), readFileSync(join(miniflare, `workers/${name}.worker.js`)));
+    writeFileSync(
+      join(folder, `${name.split('/')[1]}.mjs`),
+      readFileSync(join(miniflare, `workers/${name}.worker.js`)),
+    );
   }
   writeFileSync(join(folder, 'worker.mjs'), await bundleWorker(entry));
   const bucket = await serve(folder, 'bucket', bucketConfiguration(join(folder, 'objects')), ['--experimental']);
@@ -48,6 +53,7 @@ export async function startWorkerApart(entry: string): Promise<WorkerApart> {
       const { usedSize, backingStorageSize } = await inspector.ask('Runtime.getHeapUsage');
       return { heap: usedSize!, buffers: backingStorageSize! };
     },
+    collectGarbage: () => inspector.ask('HeapProfiler.collectGarbage'),
     async stop() {
       inspector.close();
       await Promise.all([worker.stop(), bucket.stop()]);

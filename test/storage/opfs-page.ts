@@ -6,6 +6,7 @@ import { createLayer } from '../../src/layer/create-layer.ts';
 import { Layout } from '../../src/layout/layout.ts';
 import { OpfsStorage } from '../../src/storage/opfs.ts';
 import { runSuite, type SuiteEvent } from '../runtimes/harness.ts';
+import { generatedBytes } from './generated-bytes.ts';
 import './opfs-suite.ts';
 
 /** What the driver calls by name, in a window; a Worker does one of them and tells what came out. */
@@ -79,17 +80,10 @@ const actions = {
   },
 
   /** Builds a layer of `size` random-looking bytes from a generated stream, and reads it back. */
-  async buildLayer(size: number): Promise<unknown> {
+  async buildLayer(size: number, compression: 'none' | 'gzip'): Promise<unknown> {
     const root = await navigator.storage.getDirectory();
     const store = blobStore(new OpfsStorage(await root.getDirectoryHandle('large', { create: true })));
-    async function* body(): AsyncGenerator<Uint8Array> {
-      const chunk = new Uint8Array(65_536);
-      for (let offset = 0; offset < size; offset += chunk.length) {
-        if (offset % (64 * chunk.length) === 0) crypto.getRandomValues(chunk);
-        yield chunk.subarray(0, Math.min(chunk.length, size - offset));
-      }
-    }
-    const layer = await createLayer([{ path: 'large.bin', size, body: body() }], { store, compression: 'none' });
+    const layer = await createLayer([{ path: 'large.bin', size, body: generatedBytes(size) }], { store, compression });
     let read = 0;
     const reader = (await store.read(layer.descriptor)).getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) read += next.value.length;
