@@ -72,6 +72,24 @@ const actions = {
     }
   },
 
+  /** What can be done with the folder that was dropped on the page, which may be read but not written unless the user says so. */
+  async usePicked(): Promise<unknown> {
+    const storage = new OpfsStorage(await picked);
+    const files: string[] = [];
+    for await (const path of storage.list('')) files.push(path);
+    const text = await new Response(await storage.read(files[0]!)).text();
+    const refusals: unknown[] = [];
+    for (const write of [() => storage.create(), () => storage.delete(files[0]!), () => Layout.create(storage)]) {
+      refusals.push(
+        await write().then(
+          () => 'no failure',
+          ({ code }: StowageError) => code,
+        ),
+      );
+    }
+    return { files: files.sort(), text, stat: await storage.stat(files[0]!), refusals };
+  },
+
   async refused(): Promise<unknown> {
     return new OpfsStorage().stat('a').then(
       () => 'no failure',
@@ -112,8 +130,21 @@ function inWorker<T>(action: keyof typeof actions): Promise<T> {
   });
 }
 
+/** A folder of this machine, as `showDirectoryPicker` would give it. */
+let picked: Promise<FileSystemDirectoryHandle> | undefined;
+
 if (typeof document === 'undefined') {
   addEventListener('message', async ({ data }) => {
     postMessage(await (actions[data as keyof typeof actions] as () => Promise<unknown>)());
   });
-} else Object.assign(globalThis, { opfs: actions });
+} else {
+  for (const type of ['dragenter', 'dragover']) addEventListener(type, (event) => event.preventDefault());
+  addEventListener('drop', (event) => {
+    event.preventDefault();
+    const item = event.dataTransfer!.items[0] as unknown as {
+      getAsFileSystemHandle(): Promise<FileSystemDirectoryHandle>;
+    };
+    picked = item.getAsFileSystemHandle();
+  });
+  Object.assign(globalThis, { opfs: actions });
+}
