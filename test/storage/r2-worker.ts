@@ -34,10 +34,10 @@ export default {
         const layout = await Layout.open(new R2Storage(bucket, { prefix }));
         return Response.json(new Set((await layout.tags()).map(({ name }) => name)).size);
       }
-      case '/layer':
-        return Response.json(
-          await buildLayer(bucket, number('size'), searchParams.get('compression') as 'none' | 'gzip'),
-        );
+      case '/layer': {
+        const compression = searchParams.get('compression') as 'none' | 'gzip';
+        return Response.json(await buildLayer(bucket, number('size'), compression, searchParams.has('collect')));
+      }
       case '/hold': {
         const held = new Uint8Array(number('size')).fill(1);
         await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -49,16 +49,34 @@ export default {
   },
 };
 
-/** Builds a layer of a generated stream in the bucket, and reads it back. */
+/** Builds a layer of a generated stream in the bucket, and reads it back. With `collect`, garbage is collected every few MiB. */
 async function buildLayer(
   bucket: R2BucketBinding,
   size: number,
   compression: 'none' | 'gzip',
+  collect: boolean,
 ): Promise<{ size: number; read: number }> {
+  let passed = 0;
+  const pass = (chunk: Uint8Array): void => {
+    const before = passed;
+    passed += chunk.length;
+    const each = 2 * 1024 * 1024;
+    if (collect && Math.floor(before / each) < Math.floor(passed / each))
+      (globalThis as unknown as { gc(): void }).gc();
+  };
+  async function* body(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of generatedBytes(size)) {
+      pass(chunk);
+      yield chunk;
+    }
+  }
   const store = blobStore(new R2Storage(bucket, { prefix: 'large/' }));
-  const layer = await createLayer([{ path: 'large.bin', size, body: generatedBytes(size) }], { store, compression });
+  const layer = await createLayer([{ path: 'large.bin', size, body: body() }], { store, compression });
   let read = 0;
   const reader = (await store.read(layer.descriptor)).getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) read += next.value.length;
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    read += next.value.length;
+    pass(next.value);
+  }
   return { size: layer.descriptor.size, read };
 }

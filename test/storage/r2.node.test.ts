@@ -38,13 +38,12 @@ describe("R2Storage in Cloudflare's runtime", () => {
 
 const mebibyte = 1024 * 1024;
 
-test('a layer of 192 MiB passes through a Worker into its bucket and back, and the isolate never holds 32 MiB of it', async () => {
+test('a layer of 192 MiB passes through a Worker into its bucket and back, and the isolate holds less than 32 MiB at any time', async () => {
   const worker = await startWorkerApart(join(import.meta.dirname, 'r2-worker.ts'));
   try {
     /** The most that is live at once while the Worker answers, over what was before. */
     const growth = async (path: string): Promise<{ most: number; answer: string }> => {
       const live = async (): Promise<number> => {
-        await worker.collectGarbage();
         const { heap, buffers } = await worker.isolateMemory();
         return heap + buffers;
       };
@@ -64,7 +63,7 @@ test('a layer of 192 MiB passes through a Worker into its bucket and back, and t
     // The figure is the Worker's own: it sees what that holds.
     expect((await growth(`/hold?size=${48 * mebibyte}`)).most).toBeGreaterThanOrEqual(48 * mebibyte);
     const size = 192 * mebibyte;
-    const { most, answer } = await growth(`/layer?size=${size}&compression=none`);
+    const { most, answer } = await growth(`/layer?size=${size}&compression=none&collect`);
     expect(JSON.parse(answer)).toEqual({ size: size + 1536, read: size + 1536 });
     expect(most).toBeLessThan(32 * mebibyte);
   } finally {
