@@ -72,22 +72,13 @@ const actions = {
     }
   },
 
-  /** What can be done with the folder that was dropped on the page, which may be read but not written unless the user says so. */
-  async usePicked(): Promise<unknown> {
+  /** What is in the folder that was dropped on the page. It may be read; to write there the browser would ask the user, whom nobody plays here. */
+  async readPicked(): Promise<unknown> {
     const storage = new OpfsStorage(await picked);
     const files: string[] = [];
     for await (const path of storage.list('')) files.push(path);
     const text = await new Response(await storage.read(files[0]!)).text();
-    const refusals: unknown[] = [];
-    for (const write of [() => storage.create(), () => storage.delete(files[0]!), () => Layout.create(storage)]) {
-      refusals.push(
-        await write().then(
-          () => 'no failure',
-          ({ code }: StowageError) => code,
-        ),
-      );
-    }
-    return { files: files.sort(), text, stat: await storage.stat(files[0]!), refusals };
+    return { files: files.sort(), text, stat: await storage.stat(files[0]!) };
   },
 
   async refused(): Promise<unknown> {
