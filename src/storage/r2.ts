@@ -1,5 +1,5 @@
 /** A storage in a Cloudflare R2 bucket, for Workers. */
-import { readChunks, toStream } from '../bytes/byte-source.ts';
+import { toStream } from '../bytes/byte-source.ts';
 import { StowageError } from '../errors.ts';
 import { inTurn, type Turns } from './in-turn.ts';
 import { checkStoragePath, quotePath, storagePathFault } from './path.ts';
@@ -7,6 +7,7 @@ import { pendingFile } from './pending.ts';
 import type { R2BucketBinding } from './r2-bucket.ts';
 import { bucketFailed, persistently } from './r2-failure.ts';
 import { acquireObjectLock } from './r2-lock.ts';
+import { wholeBody } from './r2-reader.ts';
 import { ObjectWriter, smallestPart } from './r2-writer.ts';
 import { resolveByteRange } from './range.ts';
 import type { ByteRange, CreateOptions, PendingFile, Storage } from './storage.ts';
@@ -230,7 +231,7 @@ export class R2Storage implements Storage {
     if (!staged) throw this.#notFound(from.slice(this.#prefix.length));
     const writer = new ObjectWriter(this.#bucket, to, this.#partSize);
     try {
-      for await (const chunk of wholeBody(staged.body, size, to)) await writer.write(chunk);
+      for await (const chunk of wholeBody(staged.body, size, to, { reuse: true })) await writer.write(chunk);
       await writer.finish();
     } catch (error) {
       await writer.abort();
@@ -273,20 +274,6 @@ function isTooLong(key: string): boolean {
 async function hashOf(name: string): Promise<string> {
   const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(name)));
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-/** The body, or a failure where it ends too early. */
-async function* wholeBody(body: ReadableStream, size: number, path: string): AsyncGenerator<Uint8Array, void, void> {
-  let length = 0;
-  try {
-    for await (const chunk of readChunks(body)) {
-      length += chunk.length;
-      yield chunk;
-    }
-    if (length !== size) throw new Error(`the object ended at byte ${length} of ${size}`);
-  } catch (error) {
-    throw bucketFailed('reading', path, error);
-  }
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

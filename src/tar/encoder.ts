@@ -84,12 +84,15 @@ export class TarEncoder {
     if (this.#left > 0) throw this.#mismatch('fewer', this.#size - this.#left);
   }
 
-  /** Copies into the block in hand until that is full; what is left passes by reference if it would fill a block alone. */
+  /**
+   * Copies into the block in hand until that is full; what is left passes by reference if it would fill a block alone. Where it just
+   * would not, the block takes it all: else each chunk of a body that comes in 64 KiB, behind its header, would be copied in two.
+   */
   #append(bytes: Uint8Array): void {
     let rest = bytes;
     while (rest.length > 0) {
-      if (this.#used === 0 && rest.length >= outputSize) {
-        this.#sink(rest);
+      if (rest.length >= outputSize && (this.#used === 0 || this.#used + rest.length < 2 * outputSize)) {
+        this.#sink(this.#used === 0 ? rest : this.#takeWith(rest));
         return;
       }
       const length = Math.min(rest.length, outputSize - this.#used);
@@ -111,6 +114,16 @@ export class TarEncoder {
     this.#output = newOutput();
     this.#used = 0;
     this.#sink(block);
+  }
+
+  /** The block in hand with the bytes behind it, in a new one; what it leaves is zeros again. */
+  #takeWith(bytes: Uint8Array): Uint8Array {
+    const joined = new Uint8Array(this.#used + bytes.length);
+    joined.set(this.#output.subarray(0, this.#used));
+    joined.set(bytes, this.#used);
+    this.#output.fill(0, 0, this.#used);
+    this.#used = 0;
+    return joined;
   }
 
   #mismatch(comparison: 'more' | 'fewer', actual: number): StowageError {

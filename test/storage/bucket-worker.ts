@@ -9,8 +9,24 @@ import { Miniflare } from 'miniflare';
  */
 export async function startBucketWorker(
   entry: string,
-  { directory, flags = [], inspectorPort }: { directory?: string; flags?: string[]; inspectorPort?: number } = {},
+  { directory, flags = [] }: { directory?: string; flags?: string[] } = {},
 ): Promise<Miniflare> {
+  const miniflare = new Miniflare({
+    modules: true,
+    script: await bundleWorker(entry),
+    compatibilityDate: '2026-01-01',
+    compatibilityFlags: flags,
+    r2Buckets: { BUCKET: 'stowage-test' },
+    r2Persist: directory ?? false,
+    host: '127.0.0.1',
+    port: 0,
+  });
+  await miniflare.ready;
+  return miniflare;
+}
+
+/** A Worker's module around the suite's harness, as text. */
+export async function bundleWorker(entry: string): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -22,17 +38,5 @@ export async function startBucketWorker(
     ignoreAnnotations: true,
     logLevel: 'error',
   });
-  const miniflare = new Miniflare({
-    modules: true,
-    script: outputFiles[0]!.text,
-    compatibilityDate: '2026-01-01',
-    compatibilityFlags: flags,
-    r2Buckets: { BUCKET: 'stowage-test' },
-    r2Persist: directory ?? false,
-    inspectorPort,
-    host: '127.0.0.1',
-    port: 0,
-  });
-  await miniflare.ready;
-  return miniflare;
+  return outputFiles[0]!.text;
 }

@@ -6,6 +6,7 @@ import { createLayer } from '../../src/layer/create-layer.ts';
 import { Layout } from '../../src/layout/layout.ts';
 import { OpfsStorage } from '../../src/storage/opfs.ts';
 import { runSuite, type SuiteEvent } from '../runtimes/harness.ts';
+import { generatedBytes } from './generated-bytes.ts';
 import './opfs-suite.ts';
 
 /** What the driver calls by name, in a window; a Worker does one of them and tells what came out. */
@@ -71,6 +72,15 @@ const actions = {
     }
   },
 
+  /** What is in the folder that was dropped on the page. It may be read; to write there the browser would ask the user, whom nobody plays here. */
+  async readPicked(): Promise<unknown> {
+    const storage = new OpfsStorage(await picked);
+    const files: string[] = [];
+    for await (const path of storage.list('')) files.push(path);
+    const text = await new Response(await storage.read(files[0]!)).text();
+    return { files: files.sort(), text, stat: await storage.stat(files[0]!) };
+  },
+
   async refused(): Promise<unknown> {
     return new OpfsStorage().stat('a').then(
       () => 'no failure',
@@ -79,17 +89,10 @@ const actions = {
   },
 
   /** Builds a layer of `size` random-looking bytes from a generated stream, and reads it back. */
-  async buildLayer(size: number): Promise<unknown> {
+  async buildLayer(size: number, compression: 'none' | 'gzip'): Promise<unknown> {
     const root = await navigator.storage.getDirectory();
     const store = blobStore(new OpfsStorage(await root.getDirectoryHandle('large', { create: true })));
-    async function* body(): AsyncGenerator<Uint8Array> {
-      const chunk = new Uint8Array(65_536);
-      for (let offset = 0; offset < size; offset += chunk.length) {
-        if (offset % (64 * chunk.length) === 0) crypto.getRandomValues(chunk);
-        yield chunk.subarray(0, Math.min(chunk.length, size - offset));
-      }
-    }
-    const layer = await createLayer([{ path: 'large.bin', size, body: body() }], { store, compression: 'none' });
+    const layer = await createLayer([{ path: 'large.bin', size, body: generatedBytes(size) }], { store, compression });
     let read = 0;
     const reader = (await store.read(layer.descriptor)).getReader();
     for (let next = await reader.read(); !next.done; next = await reader.read()) read += next.value.length;
@@ -118,8 +121,21 @@ function inWorker<T>(action: keyof typeof actions): Promise<T> {
   });
 }
 
+/** A folder of this machine, as `showDirectoryPicker` would give it. */
+let picked: Promise<FileSystemDirectoryHandle> | undefined;
+
 if (typeof document === 'undefined') {
   addEventListener('message', async ({ data }) => {
     postMessage(await (actions[data as keyof typeof actions] as () => Promise<unknown>)());
   });
-} else Object.assign(globalThis, { opfs: actions });
+} else {
+  for (const type of ['dragenter', 'dragover']) addEventListener(type, (event) => event.preventDefault());
+  addEventListener('drop', (event) => {
+    event.preventDefault();
+    const item = event.dataTransfer!.items[0] as unknown as {
+      getAsFileSystemHandle(): Promise<FileSystemDirectoryHandle>;
+    };
+    picked = item.getAsFileSystemHandle();
+  });
+  Object.assign(globalThis, { opfs: actions });
+}

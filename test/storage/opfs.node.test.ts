@@ -1,3 +1,5 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -100,6 +102,39 @@ describe('OpfsStorage in Chromium', () => {
         expect(told).toMatchObject({ ours: true, code: 'QUOTA_EXCEEDED', names: [], again: 'ARGUMENT_INVALID' });
         expect((told.details as { needed: number }).needed).toBeGreaterThanOrEqual(7 * 1024 * 1024);
         expect(told.message).toMatch(/needs at least \d+ bytes/);
+      }),
+    patience,
+  );
+});
+
+/** Drops a folder of this machine on the page: the one way to a real handle that needs no dialog. */
+async function drop(page: Page, folder: string): Promise<void> {
+  const session = await page.createCDPSession();
+  const data = { items: [], files: [folder], dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+    await session.send('Input.dispatchDragEvent', { type, x: 50, y: 50, data });
+  }
+}
+
+describe('OpfsStorage over a folder of the user in Chromium', () => {
+  peerTest(
+    ['chromium'],
+    'lists and reads it, and leaves nothing in it',
+    () =>
+      withBrowser('chromium', async (browser) => {
+        const folder = mkdtempSync(join(tmpdir(), 'stowage-picked-'));
+        mkdirSync(join(folder, 'inner'));
+        writeFileSync(join(folder, 'inner/file'), 'from the disk');
+        const page = await open(browser);
+        await page.waitForFunction('globalThis.opfs !== undefined');
+        await drop(page, folder);
+        expect(await call(page, 'readPicked')).toEqual({
+          files: ['inner/file'],
+          text: 'from the disk',
+          stat: { size: 13 },
+        });
+        expect(readdirSync(folder, { recursive: true }).sort()).toEqual(['inner', 'inner/file']);
+        rmSync(folder, { recursive: true });
       }),
     patience,
   );

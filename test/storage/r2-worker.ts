@@ -1,10 +1,11 @@
-/** The Worker in which R2Storage is tested: `/suite` runs the tests, `/tag` is one of many requests that tag in one bucket. */
+/** The Worker in which R2Storage is tested: `/suite` runs the tests, `/tag` is one of many requests that tag in one bucket, `/layer` builds one layer. */
 import { blobStore } from '../../src/content/blob-store.ts';
 import { createLayer } from '../../src/layer/create-layer.ts';
 import { Layout } from '../../src/layout/layout.ts';
 import { R2Storage } from '../../src/storage/r2.ts';
 import type { R2BucketBinding } from '../../src/storage/r2-bucket.ts';
 import { runSuite, type SuiteEvent } from '../runtimes/harness.ts';
+import { generatedBytes } from './generated-bytes.ts';
 import './r2-suite.ts';
 
 const prefix = 'shared-layout/';
@@ -33,27 +34,49 @@ export default {
         const layout = await Layout.open(new R2Storage(bucket, { prefix }));
         return Response.json(new Set((await layout.tags()).map(({ name }) => name)).size);
       }
-      case '/layer':
-        return Response.json(await buildLayer(bucket, number('size')));
+      case '/layer': {
+        const compression = searchParams.get('compression') as 'none' | 'gzip';
+        return Response.json(await buildLayer(bucket, number('size'), compression, searchParams.has('collect')));
+      }
+      case '/hold': {
+        const held = new Uint8Array(number('size')).fill(1);
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+        return new Response(String(held.length));
+      }
       default:
         return new Response('no such action', { status: 404 });
     }
   },
 };
 
-/** Builds a layer of a generated stream in the bucket, and reads it back. */
-async function buildLayer(bucket: R2BucketBinding, size: number): Promise<{ size: number; read: number }> {
-  const store = blobStore(new R2Storage(bucket, { prefix: 'large/' }));
+/** Builds a layer of a generated stream in the bucket, and reads it back. With `collect`, garbage is collected every few MiB. */
+async function buildLayer(
+  bucket: R2BucketBinding,
+  size: number,
+  compression: 'none' | 'gzip',
+  collect: boolean,
+): Promise<{ size: number; read: number }> {
+  let passed = 0;
+  const pass = (chunk: Uint8Array): void => {
+    const before = passed;
+    passed += chunk.length;
+    const each = 2 * 1024 * 1024;
+    if (collect && Math.floor(before / each) < Math.floor(passed / each))
+      (globalThis as unknown as { gc(): void }).gc();
+  };
   async function* body(): AsyncGenerator<Uint8Array> {
-    const chunk = new Uint8Array(65_536);
-    for (let offset = 0; offset < size; offset += chunk.length) {
-      if (offset % (64 * chunk.length) === 0) crypto.getRandomValues(chunk);
-      yield chunk.subarray(0, Math.min(chunk.length, size - offset));
+    for await (const chunk of generatedBytes(size)) {
+      pass(chunk);
+      yield chunk;
     }
   }
-  const layer = await createLayer([{ path: 'large.bin', size, body: body() }], { store, compression: 'none' });
+  const store = blobStore(new R2Storage(bucket, { prefix: 'large/' }));
+  const layer = await createLayer([{ path: 'large.bin', size, body: body() }], { store, compression });
   let read = 0;
   const reader = (await store.read(layer.descriptor)).getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) read += next.value.length;
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    read += next.value.length;
+    pass(next.value);
+  }
   return { size: layer.descriptor.size, read };
 }

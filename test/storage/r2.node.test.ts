@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SuiteEvent } from '../runtimes/harness.ts';
+import { startWorkerApart } from './bucket-apart.ts';
 import { startBucketWorker } from './bucket-worker.ts';
 
 let miniflare: Miniflare;
@@ -34,3 +35,38 @@ describe("R2Storage in Cloudflare's runtime", () => {
     expect(await (await ask('/count')).json()).toBe(200);
   }, 300_000);
 });
+
+const mebibyte = 1024 * 1024;
+
+test('a layer of 192 MiB passes through a Worker into its bucket and back, and the isolate holds less than 32 MiB at any time', async () => {
+  const worker = await startWorkerApart(join(import.meta.dirname, 'r2-worker.ts'));
+  try {
+    /** The most that is live at once while the Worker answers, over what was before. */
+    const growth = async (path: string): Promise<{ most: number; answer: string }> => {
+      const live = async (): Promise<number> => {
+        const { heap, buffers } = await worker.isolateMemory();
+        return heap + buffers;
+      };
+      const before = await live();
+      let most = before;
+      let answer: string | undefined;
+      const answering = fetch(new URL(path, worker.url)).then(async (response) => {
+        answer = await response.text();
+      });
+      while (answer === undefined) {
+        most = Math.max(most, await live());
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      await answering;
+      return { most: most - before, answer };
+    };
+    // The figure is the Worker's own: it sees what that holds.
+    expect((await growth(`/hold?size=${48 * mebibyte}`)).most).toBeGreaterThanOrEqual(48 * mebibyte);
+    const size = 192 * mebibyte;
+    const { most, answer } = await growth(`/layer?size=${size}&compression=none&collect`);
+    expect(JSON.parse(answer)).toEqual({ size: size + 1536, read: size + 1536 });
+    expect(most).toBeLessThan(32 * mebibyte);
+  } finally {
+    await worker.stop();
+  }
+}, 300_000);
