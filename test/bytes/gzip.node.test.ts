@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { gunzipSync as gunzipByFflate } from 'fflate';
 import { describe, expect, test } from 'vitest';
 import { crc32, portableCrc32 } from '../../src/bytes/crc32.ts';
 import { gzip } from '../../src/bytes/gzip.ts';
@@ -16,14 +17,20 @@ describe('other programs read what the portable gzip writes, at every level', ()
     for (const level of levels) expect(gunzipSync(await compress(level)).equals(input), `level ${level}`).toBe(true);
   });
 
-  for (const peer of ['gzip', 'bsdtar'] as const) {
+  test('fflate', async () => {
+    for (const level of levels)
+      expect(input.equals(gunzipByFflate(await compress(level))), `level ${level}`).toBe(true);
+  });
+
+  // The archive of one file, for bsdtar; as good as any bytes for the others.
+  for (const peer of ['gzip', 'pigz', 'libdeflate-gunzip', 'bsdtar'] as const) {
     peerTest([peer], peer, async () => {
       const directory = temporaryDirectory();
       for (const level of levels) {
-        // The archive of one file, for bsdtar; as good as any bytes for gzip.
-        const path = join(directory, `${level}.tar.gz`);
-        writeFileSync(path, await compress(level));
-        await run(peer, peer === 'gzip' ? ['-t', path] : ['-tf', path]);
+        const path = join(directory, `${level}.tar`);
+        writeFileSync(`${path}.gz`, await compress(level));
+        await run(peer, peer === 'bsdtar' ? ['-tf', `${path}.gz`] : ['-dk', `${path}.gz`]);
+        if (peer !== 'bsdtar') expect(readFileSync(path).equals(input), `level ${level}`).toBe(true);
       }
     });
   }

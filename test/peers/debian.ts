@@ -20,6 +20,7 @@ export const debianPackages = {
   tar: 'tar',
   gzip: 'gzip',
   pigz: 'pigz',
+  'libdeflate-gunzip': 'libdeflate-tools',
   setfattr: 'attr',
   chromium: 'chromium',
   'firefox-esr': 'firefox-esr',
