@@ -1,4 +1,4 @@
-/** The server in Deno, Bun and workerd with R2, on their own HTTP servers: skopeo, podman and buildah push and pull there, one by one and twenty at once. */
+/** The server in Deno, Bun and workerd with R2, on their own HTTP servers: skopeo, podman and buildah push and pull there, twenty at once and one by one. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -24,7 +24,8 @@ interface Started {
 interface Place {
   name: string;
   find: () => string | undefined;
-  start: (program: string) => Promise<Started>;
+  /** `secure` where Debian's clients ask, which try TLS first: a server that does not say at once that it has none costs them ten seconds each. */
+  start: (program: string, secure: boolean) => Promise<Started>;
 }
 
 const places: Place[] = [
@@ -49,10 +50,12 @@ const places: Place[] = [
   {
     name: 'workerd with R2',
     find: workerd.find,
-    start: async () => {
+    // Miniflare's own workerd waits for the end of a request line, which no TLS handshake has; later ones answer at once.
+    start: async (_, secure) => {
       const miniflare = await startBucketWorker(join(import.meta.dirname, 'inside/worker.ts'), {
         directory: temporaryDirectory(),
         flags: ['nodejs_compat', 'enable_request_signal'],
+        secure,
       });
       return { host: (await miniflare.ready).host, stop: () => miniflare.dispose() };
     },
@@ -89,8 +92,8 @@ afterEach(async () => {
   stop = undefined;
 });
 
-async function start(place: Place, program: string): Promise<string> {
-  const started = await place.start(program);
+async function start(place: Place, program: string, { secure }: { secure: boolean }): Promise<string> {
+  const started = await place.start(program, secure);
   stop = started.stop;
   return started.host;
 }
@@ -120,25 +123,25 @@ async function sourceLayout(): Promise<string> {
 
 describe('the server', () => {
   for (const place of places) {
-    test(`takes from skopeo and gives back the same, twenty at once: in ${place.name}`, async (context) => {
+    test(`takes from twenty skopeos at once and gives back the same: in ${place.name}`, async (context) => {
       const program = place.find();
       if (program === undefined || findPeer('skopeo') === undefined || findPeer('busybox') === undefined) {
         if (inContinuousIntegration()) throw new Error(`missing ${place.name}, skopeo or busybox`);
         return context.skip(`missing ${place.name}, skopeo or busybox`);
       }
-      const host = await start(place, program);
+      const host = await start(place, program, { secure: true });
       const from = await sourceLayout();
-      await skopeo(`oci:${from}:app`, `docker://${host}/team/app:1`);
-      const back = join(temporaryDirectory(), 'back');
-      await skopeo(`docker://${host}/team/app:1`, `oci:${back}:app`);
-      expect(blobsOf(back)).toEqual(blobsOf(from));
+      // To an empty registry, since else they would mount what one of them has brought.
       const tags = Array.from({ length: 20 }, (_, at) => `many/${at % 4}:${at}`);
       await Promise.all(tags.map((tag) => skopeo(`oci:${from}:app`, `docker://${host}/${tag}`)));
       const layouts = tags.map(() => join(temporaryDirectory(), 'back'));
       await Promise.all(tags.map((tag, at) => skopeo(`docker://${host}/${tag}`, `oci:${layouts[at]}:app`)));
       for (const layout of layouts) expect(blobsOf(layout)).toEqual(blobsOf(from));
-      // The bucket's simulator takes its time over 800 MB.
-    }, 240_000);
+      await skopeo(`oci:${from}:app`, `docker://${host}/team/app:1`);
+      const back = join(temporaryDirectory(), 'back');
+      await skopeo(`docker://${host}/team/app:1`, `oci:${back}:app`);
+      expect(blobsOf(back)).toEqual(blobsOf(from));
+    });
 
     peerTest(
       ['podman', 'buildah', 'skopeo', 'busybox', 'root'],
@@ -149,7 +152,7 @@ describe('the server', () => {
           if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
           return;
         }
-        const host = await start(place, program);
+        const host = await start(place, program, { secure: true });
         const from = await sourceLayout();
         await run('skopeo', ['copy', '--quiet', `oci:${from}:app`, `docker-archive:${from}/app.tar:localhost/app:1`]);
         const store = containerStore();
@@ -168,7 +171,7 @@ describe('the server', () => {
         if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
         return context.skip(`missing ${place.name}`);
       }
-      const host = await start(place, program);
+      const host = await start(place, program, { secure: false });
       const repository = new RemoteRepository(`${host}/a`, { chunkSize: 1024 * 1024 });
       const content = new Uint8Array(5_000_000).map((_, at) => at >> 8);
       const { digest, size } = await repository.write(

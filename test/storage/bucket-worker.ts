@@ -5,11 +5,11 @@ import { Miniflare } from 'miniflare';
 
 /**
  * Bundles a Worker around the suite's harness and starts it with the bucket `BUCKET`, kept in `directory` or in memory. Without
- * Node's modules, unless `nodejs_compat` is among the flags.
+ * Node's modules, unless `nodejs_compat` is among the flags. `secure` makes it speak TLS, with a certificate that nobody signed.
  */
 export async function startBucketWorker(
   entry: string,
-  { directory, flags = [] }: { directory?: string; flags?: string[] } = {},
+  { directory, flags = [], secure = false }: { directory?: string; flags?: string[]; secure?: boolean } = {},
 ): Promise<Miniflare> {
   const miniflare = new Miniflare({
     modules: true,
@@ -18,6 +18,7 @@ export async function startBucketWorker(
     compatibilityFlags: flags,
     r2Buckets: { BUCKET: 'stowage-test' },
     r2Persist: directory ?? false,
+    https: secure,
     host: '127.0.0.1',
     port: 0,
   });
