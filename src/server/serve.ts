@@ -14,7 +14,7 @@ import { deleteManifest, putManifest } from './push-manifests.ts';
 import { repositoryNames, storageRepository } from './repository.ts';
 import { parseRoute, type Route } from './route.ts';
 import type { ServedRepository, ServedSource } from './served.ts';
-import { expireUploads } from './upload-session.ts';
+import { expireUploads, isSweepDue } from './upload-session.ts';
 
 /** What `Deno.serve`, `Bun.serve`, a Worker's `fetch` and `serveNode` take. Never rejects. */
 export type Handler = (request: Request) => Promise<Response>;
@@ -47,10 +47,22 @@ export interface ServeOptions {
  *
  * Blobs that are deleted, and those of pushes that were never finished, stay in the storage until `collectGarbage`.
  *
+ * A Worker makes storage and handler for each request. Cloudflare ends the work for a client that goes away, and what that had locked stays
+ * so until the lock expires, unless the answer is handed to `waitUntil`.
+ *
  * @example
  * const handler = serve(new MemoryStorage());
  * Deno.serve(handler); // or: Bun.serve({ fetch: handler }), export default { fetch: handler }
  * createServer(serveNode(handler)).listen(5000);
+ *
+ * @example
+ * export default {
+ *   fetch(request, env, context) {
+ *     const answer = serve(new R2Storage(env.BUCKET))(request);
+ *     context.waitUntil(answer);
+ *     return answer;
+ *   },
+ * };
  *
  * @example
  * const handler = serve((repository) => (repository === 'demo' ? layout : undefined));
@@ -90,7 +102,7 @@ interface Server {
   limits: Limits;
   known: KnownBlobs;
   uploadLifetime: number;
-  /** When expired uploads were last looked for, in milliseconds since the epoch. */
+  /** When this handler last saw to expired uploads, in milliseconds since the epoch. */
   swept: number;
 }
 
@@ -139,9 +151,11 @@ async function push(context: PushContext, route: Route, server: Server): Promise
 /** Before a new upload begins, since then something is about to be stored; once an hour at most, since all sessions are read. */
 async function sweep({ storage, uploadLifetime }: PushContext, server: Server): Promise<void> {
   const now = Date.now();
-  if (server.swept + Math.min(uploadLifetime, 60 * 60 * 1000) > now) return;
+  const interval = Math.min(uploadLifetime, 60 * 60 * 1000);
+  if (server.swept + interval > now) return;
   server.swept = now;
-  await expireUploads(storage, uploadLifetime);
+  // Other handlers have their own `swept`: in a Worker each request has.
+  if (await isSweepDue(storage, interval)) await expireUploads(storage, uploadLifetime);
 }
 
 async function repositoryOf(server: Server, name: string, request: Request): Promise<ServedRepository> {

@@ -4,6 +4,7 @@
  *
  *     uploads/<id>/session       repository, sizes of the parts, digest of the first, time of the last
  *     uploads/<id>/part-<n>      the bytes of a chunk
+ *     uploads-swept              when expired sessions were last looked for, in milliseconds since the epoch
  *
  * Most clients send a blob as one chunk. Its digest is known when it has come, and its file becomes the blob's by being moved.
  */
@@ -16,7 +17,7 @@ import { parseJson } from '../oci/json.ts';
 import { serializeJson } from '../oci/serialize-json.ts';
 import type { Storage } from '../storage/storage.ts';
 import { writeStorageFile } from '../storage/write.ts';
-import { refuse } from './protocol-error.ts';
+import { type ProtocolError, refuse } from './protocol-error.ts';
 import { readSmallFile } from './repository.ts';
 
 export interface UploadSession {
@@ -137,6 +138,17 @@ export async function removeUpload(storage: Storage, id: string): Promise<void> 
   });
 }
 
+/** Whether nobody has looked for expired sessions within the last `interval` milliseconds. Who is told so is the one who has now. */
+export async function isSweepDue(storage: Storage, interval: number): Promise<boolean> {
+  const now = Date.now();
+  const noted = await readSmallFile(storage, sweptPath);
+  const age = now - Number(new TextDecoder().decode(noted));
+  // A time to come is another clock's fault, and no reason to wait for it.
+  if (noted && age >= 0 && age < interval) return false;
+  await writeStorageFile(storage, sweptPath, [new TextEncoder().encode(String(now))]);
+  return true;
+}
+
 /** Removes what was not touched for `lifetime` milliseconds. */
 export async function expireUploads(storage: Storage, lifetime: number): Promise<void> {
   for await (const path of storage.list('uploads/')) {
@@ -147,7 +159,7 @@ export async function expireUploads(storage: Storage, lifetime: number): Promise
   }
 }
 
-function unknownUpload(): Error {
+function unknownUpload(): ProtocolError {
   return refuse(
     404,
     'BLOB_UPLOAD_UNKNOWN',
@@ -167,6 +179,8 @@ function writeSession(storage: Storage, session: UploadSession): Promise<void> {
 function alone<T>(storage: Storage, id: string, task: () => Promise<T>): Promise<T> {
   return storage.exclusive(`uploads/${id}`, task);
 }
+
+const sweptPath = 'uploads-swept';
 
 function sessionPath(id: string): string {
   return `uploads/${id}/session`;

@@ -7,9 +7,11 @@
 import type { R2BucketBinding } from './r2-bucket.ts';
 import { isTransient, pause } from './r2-failure.ts';
 
-/** A holder that has not shown itself for so long, by the bucket's clock, is dead. */
-const expiryMilliseconds = 30_000;
-const beatMilliseconds = 8_000;
+/**
+ * A holder that has not shown itself for so long, by the bucket's clock, is dead: a request that was cut off leaves its lock behind. Long
+ * enough for three signs of life, of which R2, at one write a second of an object, may refuse two.
+ */
+const expiryMilliseconds = 10_000;
 const longestPause = 400;
 
 /** A lock that is held. */
@@ -18,7 +20,7 @@ export interface HeldLock {
   release(): Promise<boolean>;
 }
 
-/** Waits for the lock under `key`. `expiry` in milliseconds, default 30 s: how long a holder may be silent. */
+/** Waits for the lock under `key`. `expiry` in milliseconds, default 10 s: how long a holder may be silent. */
 export async function acquireObjectLock(
   bucket: R2BucketBinding,
   key: string,
@@ -28,7 +30,7 @@ export async function acquireObjectLock(
   for (let wait = 10; ; wait = Math.min(wait * 1.6, longestPause)) {
     try {
       const etag = await tryLock(bucket, key, token, expiry);
-      if (etag !== undefined) return hold(bucket, key, token, etag, Math.min(beatMilliseconds, expiry / 3));
+      if (etag !== undefined) return hold(bucket, key, token, etag, expiry / 3);
     } catch (error) {
       if (!isTransient(error)) throw error;
       await pause(longestPause);

@@ -35,7 +35,8 @@ export interface R2StorageOptions {
  * path is known before, as of every blob that is copied, it is written once (see `CreateOptions.path`).
  *
  * `exclusive` is an object under `.stowage/` that is put on condition; it stays there, empty. It holds across requests, isolates and
- * machines. A holder that ends without a word is succeeded after 30 seconds. R2 takes one write a second of the same object, so that names
+ * machines. A holder that ends without a word, as by its client going away, is succeeded after ten seconds; Cloudflare
+ * lets it finish where the work is handed to `waitUntil`. R2 takes one write a second of the same object, so that names
  * in great demand wait; a holder that was silent for too long and lost its place fails with `STORAGE_FAILED` at the end.
  * What a request that was cut off left under `.stowage/` is removed after a day, by the next large file; its parts by R2 itself, after
  * seven days unless the bucket's rules say otherwise.

@@ -83,8 +83,9 @@ export async function pushImage(
   return { manifest, bytes, config, layer };
 }
 
+/** What pushes have left: all files, but for the note of when expired uploads were last looked for. */
 export async function filesIn(storage: Storage, prefix = ''): Promise<string[]> {
   const files: string[] = [];
-  for await (const path of storage.list(prefix)) files.push(path);
+  for await (const path of storage.list(prefix)) if (path !== 'uploads-swept') files.push(path);
   return files.sort();
 }

@@ -3,6 +3,13 @@ import { serve } from '../../../src/server/index.ts';
 import { type R2BucketBinding, R2Storage } from '../../../src/storage/r2.ts';
 
 export default {
-  fetch: (request: Request, { BUCKET }: { BUCKET: R2BucketBinding }): Promise<Response> =>
-    serve(new R2Storage(BUCKET), { onError: console.error })(request),
+  fetch(
+    request: Request,
+    { BUCKET }: { BUCKET: R2BucketBinding },
+    context: { waitUntil(work: Promise<unknown>): void },
+  ): Promise<Response> {
+    const answer = serve(new R2Storage(BUCKET), { onError: console.error })(request);
+    context.waitUntil(answer);
+    return answer;
+  },
 };
