@@ -5,7 +5,7 @@ import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts
 import type { Storage } from '../storage/storage.ts';
 import { parseChunkRange, type Span } from './byte-ranges.ts';
 import type { PushContext } from './context.ts';
-import { ProtocolError, refuse } from './protocol-error.ts';
+import { type ProtocolCode, ProtocolError, refuse } from './protocol-error.ts';
 import { storageRepository } from './repository.ts';
 import { contentLength, receiveBody } from './request-body.ts';
 import { checkDigest, isRepositoryName } from './route.ts';
@@ -49,10 +49,24 @@ export async function patchUpload(context: PushContext, id: string): Promise<Res
   return progress(202, next);
 }
 
-/** end-6: closes an upload, maybe with its last chunk. */
+/**
+ * end-6: closes an upload, maybe with its last chunk. A client that did not hear the answer sends it again, when there is no such upload
+ * any more: where the repository has the blob, the answer is the same.
+ */
 export async function putUpload(context: PushContext, id: string): Promise<Response> {
-  const { storage, name, url, request, uploadLifetime } = context;
+  const { storage, name, url } = context;
   const digest = checkDigest(url.searchParams.get('digest'));
+  try {
+    await closeUpload(context, id, digest);
+  } catch (error) {
+    if (!isRefusal(error, 'BLOB_UPLOAD_UNKNOWN')) throw error;
+    if (!(await storageRepository(storage, name).statBlob(digest))) throw error;
+  }
+  return created(name, digest);
+}
+
+async function closeUpload(context: PushContext, id: string, digest: Digest): Promise<void> {
+  const { storage, name, request, uploadLifetime } = context;
   const session = await findUpload(storage, name, id, uploadLifetime);
   const span = chunkSpan(context, session);
   const declared = span ? span.end - span.start : contentLength(request);
@@ -66,14 +80,12 @@ export async function putUpload(context: PushContext, id: string): Promise<Respo
     if (isOnePart && isHashed) await storePart(storage, digest, session);
     else await storeVerified(storage, digest, whole(), declared === undefined ? undefined : session.size + declared);
   } catch (error) {
-    // What has another digest than its client says cannot become right by sending more.
-    const isWrong = error instanceof ProtocolError && error.faults[0]?.code === 'DIGEST_INVALID';
-    if (isWrong) await removeUpload(storage, id);
+    // What has another digest than its client says, or has lost a part, cannot become right by sending more.
+    if (isRefusal(error, 'DIGEST_INVALID') || isRefusal(error, 'BLOB_UPLOAD_UNKNOWN')) await removeUpload(storage, id);
     throw error;
   }
   await storageRepository(storage, name).linkBlob(digest);
   await removeUpload(storage, id);
-  return created(name, digest);
 }
 
 /** end-13: how far an upload has come. */
@@ -145,6 +157,10 @@ async function storeVerified(
     await file?.abort();
     throw error;
   }
+}
+
+function isRefusal(error: unknown, code: ProtocolCode): boolean {
+  return error instanceof ProtocolError && error.faults[0]?.code === code;
 }
 
 function wrongDigest(expected: Digest, actual: Digest): Error {

@@ -4,6 +4,8 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/bytes/hash.ts';
 import { blobStore, emptyDescriptor, MemoryStorage, mediaTypes } from '../../src/index.ts';
 import { collectGarbage, type Handler, serve } from '../../src/server/index.ts';
+import type { Storage } from '../../src/storage/storage.ts';
+import { writeStorageFile } from '../../src/storage/write.ts';
 import {
   bytesOf,
   type Client,
@@ -138,6 +140,79 @@ describe('an upload', () => {
     await expectRefusal(await brief('PATCH', location, { body: 'more' }), 404, 'BLOB_UPLOAD_UNKNOWN');
     await brief('POST', `/v2/a/blobs/uploads/?digest=${digestOf('x')}`, { body: 'x' });
     expect(await filesIn(storage, 'uploads/')).toEqual([]);
+  });
+
+  test('is looked at for its age by one of many handlers within the hour, and by the next where the clock was wrong', async () => {
+    const listed: string[] = [];
+    const list = storage.list.bind(storage);
+    storage.list = (prefix) => {
+      listed.push(prefix);
+      return list(prefix);
+    };
+    const push = (): Promise<string> => startUpload(clientOf(serve(storage)), 'a');
+    for (let count = 0; count < 5; count++) await push();
+    expect(listed).toEqual(['uploads/']);
+    for (const note of [String(Date.now() + 3600_000), 'nonsense', String(Date.now() - 3700_000)]) {
+      listed.length = 0;
+      await writeStorageFile(storage, 'uploads-swept', [bytesOf(note)]);
+      await push();
+      await push();
+      expect([note, listed]).toEqual([note, ['uploads/']]);
+    }
+  });
+
+  test('that is closed once more, as its client did not hear the answer, is answered the same, and nobody else learns of it', async () => {
+    const { digest } = describeBytes(bytesOf('content'));
+    const location = await startUpload(client, 'a');
+    await client('PATCH', location, { body: 'content' });
+    for (let times = 0; times < 3; times++) {
+      const put = await client('PUT', `${location}?digest=${digest}`);
+      expect([put.status, put.headers.get('location')]).toEqual([201, `/v2/a/blobs/${digest}`]);
+    }
+    for (const method of ['GET', 'PATCH', 'DELETE'])
+      await expectRefusal(await client(method, location), 404, 'BLOB_UPLOAD_UNKNOWN');
+    const other = `${location}?digest=${digestOf('other')}`;
+    await expectRefusal(await client('PUT', other, { body: 'other' }), 404, 'BLOB_UPLOAD_UNKNOWN');
+    const elsewhere = `${location.replace('/a/', '/b/')}?digest=${digest}`;
+    await expectRefusal(await client('PUT', elsewhere), 404, 'BLOB_UPLOAD_UNKNOWN');
+    expect((await client('HEAD', `/v2/b/blobs/${digest}`)).status).toBe(404);
+  });
+
+  test('whose closing failed at any step is closed by sending it again', async () => {
+    const changes = ['create', 'move', 'delete', 'exclusive'] as const;
+    let failed = 0;
+    for (const chunks of [['content'], ['con', 'tent']]) {
+      for (let step = 1; ; step++) {
+        let left = Number.POSITIVE_INFINITY;
+        const inner = new MemoryStorage();
+        const failing: Storage = new Proxy<Storage>(inner, {
+          get: (object, name) => {
+            const value: unknown = Reflect.get(object, name);
+            if (typeof value !== 'function') return value;
+            return (...args: unknown[]) => {
+              if ((changes as readonly PropertyKey[]).includes(name) && --left === 0)
+                throw new Error('the disk is gone');
+              return value.apply(object, args);
+            };
+          },
+        });
+        const unlucky = clientOf(serve(failing));
+        const location = await startUpload(unlucky, 'a');
+        for (const body of chunks) await unlucky('PATCH', location, { body });
+        left = step;
+        const first = await unlucky('PUT', `${location}?digest=${digestOf('content')}`);
+        left = Number.POSITIVE_INFINITY;
+        if (first.status === 201) break;
+        failed++;
+        expect(first.status).toBe(500);
+        const again = await unlucky('PUT', `${location}?digest=${digestOf('content')}`);
+        expect([step, again.status]).toEqual([step, 201]);
+        expect(await (await unlucky('GET', `/v2/a/blobs/${digestOf('content')}`)).text()).toBe('content');
+        expect(await filesIn(inner, 'blobs/')).toHaveLength(1);
+        expect(await filesIn(inner, 'uploads/')).toEqual([]);
+      }
+    }
+    expect(failed).toBeGreaterThan(10);
   });
 
   test('goes on in another instance of the server', async () => {
