@@ -1,16 +1,20 @@
 // One measured job in a process of its own, so that its peak memory is its own: node bench/jobs.mjs JOB FOLDER
 // Prints { seconds, bytes?, note?, peak } as JSON. FOLDER holds tree/ (files), tree.tar, layer.tar.gz (the layer of the image in
 // layout/), big/ (an image of 1 GiB in one layer), stack/ (one of 1 GiB of files in seven layers, which stack-N.tar.gz name) and half/ (one
-// of 500 MB). The jobs that push and pull want a registry's HOST as a third argument.
+// of 500 MB). The jobs that push and pull want a registry's HOST as a third argument. `serve` measures nothing: it is a registry over the
+// empty directory registry/, which says its port and runs until it is killed.
+import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import { blobStore, copy, createLayer, exportDirectory, Image, Layout, saveTarball } from 'stowage';
-import { directory, extract, writeFile } from 'stowage/node';
+import { directory, extract, serveNode, writeFile } from 'stowage/node';
 import { RemoteRepository } from 'stowage/registry';
+import { serve } from 'stowage/server';
 import { NodeStorage } from 'stowage/storage/node';
 
 const [job, folder, argument] = process.argv.slice(2);
@@ -189,6 +193,14 @@ const jobs = {
   'push-500MB': async () => {
     const layout = await Layout.open(new NodeStorage(join(folder, 'half')));
     await copy(layout, new RemoteRepository(`${argument}/push`), { references: ['half'] });
+  },
+  serve: async () => {
+    await rm(scratch, { recursive: true });
+    const server = createServer(serveNode(serve(new NodeStorage(join(folder, 'registry')))));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    console.log(server.address().port);
+    await once(server, 'close');
   },
   'pull-500MB': async () => {
     const layout = await Layout.create(new NodeStorage(out, { durable: false }));
