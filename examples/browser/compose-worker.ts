@@ -11,6 +11,7 @@ import {
   saveTarball,
 } from 'stowage';
 import type { Answers, Question, Recipe, Reply, Summary } from './messages.ts';
+import { readPart } from './read-part.ts';
 import { openSessionStorage } from './session-storage.ts';
 
 declare const self: {
@@ -43,7 +44,7 @@ async function answer(question: Question): Promise<Answers[keyof Answers]> {
   }
 }
 
-async function open(archive: Blob): Promise<Summary> {
+async function open(archive: File): Promise<Summary> {
   await close();
   const { storage, kind } = await session;
   const loaded = await loadTarballForPush(counted(archive, meter(archive.size)), {
@@ -128,11 +129,11 @@ function meter(total: number): (bytes: number) => void {
   };
 }
 
-/** A Blob piece by piece, each read when it is asked for. */
-async function* counted(blob: Blob, count: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+/** A file piece by piece, each read when it is asked for. */
+async function* counted(file: File, count: (bytes: number) => void): AsyncGenerator<Uint8Array> {
   const piece = 1024 * 1024;
-  for (let start = 0; start < blob.size; start += piece) {
-    const bytes = new Uint8Array(await blob.slice(start, start + piece).arrayBuffer());
+  for (let start = 0; start < file.size; start += piece) {
+    const bytes = new Uint8Array(await readPart(file, start, start + piece));
     yield bytes;
     count(bytes.length);
   }

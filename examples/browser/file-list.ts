@@ -1,6 +1,7 @@
 /** The files that someone has added, each with its place in the image. */
 import type { Recipe } from './messages.ts';
 import { create, element, formatBytes } from './page-elements.ts';
+import { readPart } from './read-part.ts';
 
 interface Row {
   file: File;
@@ -13,6 +14,8 @@ const list = element('file-list', HTMLUListElement);
 
 /** Adds a row for a file; `onRemoved` is told when its button takes it away. */
 export async function listFile(file: File, onRemoved: () => void): Promise<void> {
+  // First of all, as it fails for what is no file.
+  const isExecutable = await isProgram(file);
   const item = create('li');
   const path = create('input');
   path.value = `/app/${file.name}`;
@@ -21,7 +24,7 @@ export async function listFile(file: File, onRemoved: () => void): Promise<void>
   path.setAttribute('aria-label', `Path of ${file.name} in the image`);
   const executable = create('input');
   executable.type = 'checkbox';
-  executable.checked = await isProgram(file);
+  executable.checked = isExecutable;
   const label = create('label');
   label.append(executable, 'Executable', create('span', ` ${file.name}`, 'unseen'));
   const remove = create('button', 'Remove', 'quiet');
@@ -50,6 +53,6 @@ export function filesToPack(): Recipe['files'] {
 
 /** Browsers tell no permissions; programs of Linux begin with `\x7fELF`, and scripts with `#!`. */
 async function isProgram(file: File): Promise<boolean> {
-  const start = new TextDecoder('latin1').decode(await file.slice(0, 4).arrayBuffer());
+  const start = new TextDecoder('latin1').decode(await readPart(file, 0, 4));
   return start === '\x7fELF' || start.startsWith('#!');
 }

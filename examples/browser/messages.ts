@@ -1,6 +1,6 @@
 /** What the page and its worker tell one another. The worker answers each question once, after any number of reports. */
 export type Question =
-  | { ask: 'open'; archive: Blob }
+  | { ask: 'open'; archive: File }
   | { ask: 'close' }
   | { ask: 'compose'; recipe: Recipe }
   | { ask: 'save'; tag: string };
@@ -9,7 +9,7 @@ export type Question =
 export interface Recipe {
   /** Of an image without a base. */
   platform: string;
-  files: { path: string; content: Blob; executable: boolean }[];
+  files: { path: string; content: File; executable: boolean }[];
   entrypoint: string[];
   env: Record<string, string>;
 }

@@ -1,9 +1,9 @@
 /** The page: takes what someone drops and types, asks the worker, and shows what it says. */
 import { askWorker } from './ask-worker.ts';
 import { filesToPack, listFile } from './file-list.ts';
-import type { Recipe } from './messages.ts';
+import type { Recipe, Summary } from './messages.ts';
 import { element, formatBytes } from './page-elements.ts';
-import { showImage } from './show-image.ts';
+import { showImage, showLayers } from './show-image.ts';
 
 const inputs = element('inputs', HTMLFieldSetElement);
 const status = element('status', HTMLElement);
@@ -33,13 +33,15 @@ element('base-remove', HTMLButtonElement).addEventListener('click', () => {
   }).then(() => base.focus());
 });
 
-element('files', HTMLInputElement).addEventListener('change', async ({ target }) => {
+element('files', HTMLInputElement).addEventListener('change', ({ target }) => {
   const chosen = target as HTMLInputElement;
   const files = [...(chosen.files ?? [])];
-  for (const file of files) await listFile(file, outdate);
   chosen.value = '';
-  outdate();
-  status.textContent = `Added ${files.length === 1 ? files[0]?.name : `${files.length} files`}.`;
+  void during('Adding files…', async () => {
+    outdate();
+    for (const file of files) await listFile(file, outdate);
+    return `Added ${files.length === 1 ? files[0]?.name : `${files.length} files`}.`;
+  });
 });
 
 element('recipe', HTMLFormElement).addEventListener('submit', (event) => {
@@ -64,12 +66,18 @@ save.addEventListener('click', () => {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     return `Saved ${link.download}, ${formatBytes(archive.size)}. Load it with: podman load -i ${link.download}`;
-  }).then(() => save.focus());
+  });
 });
 
-element('copy', HTMLButtonElement).addEventListener('click', async () => {
-  await navigator.clipboard.writeText(element('digest', HTMLElement).textContent ?? '');
-  status.textContent = 'Copied the digest.';
+element('copy', HTMLButtonElement).addEventListener('click', () => {
+  void during('Copying…', async () => {
+    try {
+      await navigator.clipboard.writeText(element('digest', HTMLElement).textContent ?? '');
+    } catch {
+      throw new Error('The browser lets this page copy nothing. Mark the digest and copy it by hand.');
+    }
+    return 'Copied the digest.';
+  });
 });
 
 element('recipe', HTMLFormElement).addEventListener('input', outdate);
@@ -86,8 +94,9 @@ for (const type of ['dragover', 'drop']) {
   });
 }
 
-/** Runs one task of the worker with all else out of reach; what it gives is said at its end. */
+/** Runs one task with all else out of reach; what it gives is said at its end. */
 async function during(doing: string, task: () => Promise<string>): Promise<void> {
+  const focused = document.activeElement;
   inputs.disabled = save.disabled = true;
   failure.hidden = true;
   progress.hidden = false;
@@ -103,6 +112,9 @@ async function during(doing: string, task: () => Promise<string>): Promise<void>
   progress.hidden = true;
   inputs.disabled = false;
   save.disabled = !isCurrent;
+  // What is out of reach loses the focus.
+  const isLost = document.activeElement === document.body || document.activeElement === focused;
+  if (isLost && focused instanceof HTMLElement) focused.focus({ preventScroll: true });
 }
 
 async function openBase(archive: File): Promise<string> {
@@ -110,20 +122,21 @@ async function openBase(archive: File): Promise<string> {
   const { tag: name, images } = await askWorker({ ask: 'open', archive });
   showBase({
     name: name ?? archive.name,
-    summary: `${images.map(({ platform }) => platform).join(', ')} · ${count(images[0]?.layers.length ?? 0, 'layer')} · ${formatBytes(archive.size)}`,
-    program: images[0]?.entrypoint ?? [],
+    summary: `${archive.name}, ${formatBytes(archive.size)}`,
+    images,
   });
   return `Read ${archive.name}.`;
 }
 
-function showBase(facts: { name: string; summary: string; program: string[] } | undefined): void {
+function showBase(facts: { name: string; summary: string; images: Summary['images'] } | undefined): void {
   outdate();
   element('base-facts', HTMLElement).hidden = facts === undefined;
   element('platform-field', HTMLElement).hidden = facts !== undefined;
   element('base-name', HTMLElement).textContent = facts?.name ?? '';
   element('base-summary', HTMLElement).textContent = facts?.summary ?? '';
   // What holds where nothing is typed.
-  entrypoint.placeholder = facts ? facts.program.join('\n') : '/app/server';
+  entrypoint.placeholder = facts ? (facts.images[0]?.entrypoint ?? []).join('\n') : '/app/server';
+  showLayers('base-layers', facts?.images ?? []);
 }
 
 /** What was composed is no longer what the form says. */
@@ -151,8 +164,4 @@ function recipe(): Recipe {
 
 function lines(field: HTMLTextAreaElement): string[] {
   return field.value.split(/\r?\n/).filter((line) => line.trim() !== '');
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }

@@ -8,7 +8,12 @@ export function showImage({ digest, images }: Summary): void {
   const total = [...blobs.values()].reduce((sum, size) => sum + size, 0);
   element('size', HTMLElement).textContent =
     `${formatBytes(total)} in ${blobs.size} layer${blobs.size === 1 ? '' : 's'}`;
-  element('platforms', HTMLElement).replaceChildren(...images.map((image) => showPlatform(image, images.length > 1)));
+  showLayers('platforms', images);
+}
+
+/** The layers of each platform, in the element of that id. */
+export function showLayers(id: string, images: Summary['images']): void {
+  element(id, HTMLElement).replaceChildren(...images.map((image) => showPlatform(image, images.length > 1)));
 }
 
 function showPlatform({ platform, digest, layers }: Summary['images'][number], isOneOfSeveral: boolean): HTMLElement {

@@ -4,11 +4,15 @@
  */
 import { StowageError } from '../errors.ts';
 import { errorName, patiently } from './opfs-failure.ts';
+import { mayWrite } from './opfs-permission.ts';
 
 /** A file of a name that nobody else has, and the right to it. */
 export interface TemporaryFile {
   handle: FileSystemFileHandle;
-  /** Removes the file, where it was not moved away, and gives up the right to it. Never throws. */
+  /**
+   * Removes the file, where it was not moved away, and gives up the right to it. Never throws. Where the permission was withdrawn
+   * the file stays, and belongs to nobody.
+   */
   remove(): Promise<void>;
 }
 
@@ -43,7 +47,7 @@ export async function temporaryFile(root: FileSystemDirectoryHandle, workFolder:
       return {
         handle,
         async remove() {
-          await patiently(() => folder.removeEntry(name)).catch(() => {});
+          await removeQuietly(root, folder, name);
           release();
         },
       };
@@ -68,10 +72,31 @@ export async function sweepLeftovers(root: FileSystemDirectoryHandle, workFolder
     if (token === undefined) continue;
     await webLocks().request(lockOf(token), { ifAvailable: true }, async (lock) => {
       // A name is never used again, so what is judged is what is removed.
-      if (lock) await patiently(() => folder.removeEntry(name)).catch(() => {});
+      if (lock) await removeQuietly(root, folder, name);
     });
   }
-  await patiently(() => root.removeEntry(workFolder)).catch(() => {});
+  await removeWorkFolder(root, workFolder);
+}
+
+/** Removes the work folder where it is empty. Never throws. */
+export function removeWorkFolder(
+  root: FileSystemDirectoryHandle,
+  workFolder: string,
+  attempts?: number,
+): Promise<void> {
+  return removeQuietly(root, root, workFolder, attempts);
+}
+
+/** What cannot be removed stays, for a later storage to remove; the user is not asked for it. */
+async function removeQuietly(
+  root: FileSystemDirectoryHandle,
+  directory: FileSystemDirectoryHandle,
+  name: string,
+  attempts?: number,
+): Promise<void> {
+  try {
+    if (await mayWrite(root)) await patiently(() => directory.removeEntry(name), attempts);
+  } catch {}
 }
 
 function lockOf(token: string): string {

@@ -3,7 +3,8 @@ import { toStream } from '../bytes/byte-source.ts';
 import { StowageError } from '../errors.ts';
 import { errorName, fileSystemFailed, isAbsent, patiently, quotaExceeded } from './opfs-failure.ts';
 import { BlockWriter, type WritableHandle } from './opfs-file.ts';
-import { sweepLeftovers, temporaryFile, webLocks } from './opfs-lock.ts';
+import { removeWorkFolder, sweepLeftovers, temporaryFile, webLocks } from './opfs-lock.ts';
+import { checkMayWrite, mayWrite } from './opfs-permission.ts';
 import { quotePath, storagePathFault } from './path.ts';
 import { pendingFile } from './pending.ts';
 import { resolveByteRange } from './range.ts';
@@ -26,7 +27,7 @@ import { checkFilePath, isInWorkFolder, workFolder } from './work-folder.ts';
  * read at once.
  *
  * Errors: `RUNTIME_UNSUPPORTED` where there is no such file system, or none that can be written here; `PERMISSION_DENIED` where it is
- * refused (private windows, a folder whose permission was withdrawn); `QUOTA_EXCEEDED` with `needed` and `left` in bytes;
+ * refused (private windows; a folder that may not be written to, or no longer, of which the user is never asked here); `QUOTA_EXCEEDED` with `needed` and `left` in bytes;
  * `STORAGE_FAILED` for what else the platform refuses, its error as `cause`.
  *
  * @example
@@ -99,6 +100,7 @@ export class OpfsStorage implements Storage {
       return quotaExceeded(needed, error);
     };
     try {
+      await checkMayWrite(root);
       await this.#sweep(root);
       temporary = await temporaryFile(root, workFolder);
       writer = await BlockWriter.open(temporary.handle);
@@ -122,6 +124,7 @@ export class OpfsStorage implements Storage {
         commit: async (path) => {
           checkFilePath(path);
           try {
+            await checkMayWrite(root);
             await opened.close();
             await place(root, handle, path);
           } catch (error) {
@@ -157,7 +160,9 @@ export class OpfsStorage implements Storage {
         const handle = await this.#find(from);
         if (!handle) throw notFound(from);
         if (from === to) return;
-        await place(await this.#root(), handle, to);
+        const root = await this.#root();
+        await checkMayWrite(root);
+        await place(root, handle, to);
       } catch (error) {
         throw errorName(error) === 'NotFoundError' ? notFound(from, error) : fileSystemFailed('moving', from, error);
       }
@@ -174,6 +179,7 @@ export class OpfsStorage implements Storage {
       const directory = await directoryOf(root, folders);
       // An empty directory of that name would be removed as well.
       await directory.getFileHandle(name);
+      await checkMayWrite(root);
       await patiently(() => directory.removeEntry(name));
     } catch (error) {
       if (!isAbsent(error)) throw fileSystemFailed('deleting', path, error);
@@ -212,16 +218,21 @@ export class OpfsStorage implements Storage {
     return root;
   }
 
-  /** A read-only folder cannot be tidied, and need not be. */
+  /** A read-only folder cannot be tidied, and need not be before it is written to. */
   #sweep(root: FileSystemDirectoryHandle): Promise<void> {
-    this.#swept ??= sweepLeftovers(root, workFolder).catch(() => {});
+    this.#swept ??= mayWrite(root)
+      .then(async (may) => {
+        if (may) await sweepLeftovers(root, workFolder);
+        else this.#swept = undefined;
+      })
+      .catch(() => {});
     return this.#swept;
   }
 
   async #leave(root: FileSystemDirectoryHandle): Promise<void> {
     this.#active--;
     // Fails where another tab has a file in there, which will remove it in its turn.
-    if (this.#active === 0) await patiently(() => root.removeEntry(workFolder), 4).catch(() => {});
+    if (this.#active === 0) await removeWorkFolder(root, workFolder, 4);
   }
 }
 

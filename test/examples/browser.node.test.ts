@@ -1,6 +1,6 @@
 /** The browser example in Chromium: what is dropped and typed on the page becomes an archive that skopeo takes and runc runs. */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, launch, type Page } from 'puppeteer-core';
 import { afterAll, describe, expect } from 'vitest';
@@ -35,7 +35,8 @@ describe('the browser example', () => {
       await drop(page, '#base', [await busyboxArchive()]);
       await settled(page, 'Read busybox.tar.');
       expect(await text(page, '#base-name')).toBe('busybox:1');
-      expect(await text(page, '#base-summary')).toContain('linux/amd64');
+      expect(await text(page, '#base-layers')).toContain('linux/amd64');
+      expect(await page.$$eval('#base-layers .layer', (layers) => layers.length)).toBe(1);
       await look(page, '2-base');
 
       const greet = join(temporaryDirectory(), 'greet');
@@ -56,7 +57,7 @@ describe('the browser example', () => {
       await page.click('button[type=submit]');
       await settled(page, 'Composed.');
       const digest = await text(page, '#digest');
-      expect(await page.$$eval('.layer', (layers) => layers.length)).toBe(2);
+      expect(await page.$$eval('#platforms .layer', (layers) => layers.length)).toBe(2);
       await look(page, '5-composed');
 
       await page.click('#save');
@@ -110,6 +111,38 @@ describe('the browser example', () => {
     expect(problems).toEqual([]);
   });
 
+  peerTest(['chromium'], 'says what is wrong with a broken archive, a folder and a file that has changed', async () => {
+    const { page, problems } = await openPage();
+    const broken = join(temporaryDirectory(), 'broken.tar');
+    const image = await Image.scratch().addLayer([{ path: 'a', body: randomBytes(20_000) }]);
+    await writeFile(broken, saveTarball(image, { tag: 'broken:1' }));
+    truncateSync(broken, 3000);
+    const folder = join(temporaryDirectory(), 'folder');
+    mkdirSync(folder);
+    const changing = join(temporaryDirectory(), 'changing');
+    writeFileSync(changing, 'before');
+
+    for (const [zone, dropped, message] of [
+      ['#base', broken, 'damaged or cut short'],
+      ['#base', folder, 'folder cannot be read: it is a folder'],
+      ['#files', folder, 'folder cannot be read: it is a folder'],
+    ] as const) {
+      await drop(page, zone, [dropped]);
+      await failed(page, message);
+      await look(page, `7-failure-${message.split(' ')[0]}`);
+    }
+    expect(await page.$$eval('#file-list li, #base-layers li', (rows) => rows.length)).toBe(0);
+
+    await drop(page, '#files', [changing]);
+    await settled(page, 'Added changing.');
+    writeFileSync(changing, 'after it was dropped');
+    await pressOn(page, 'button[type=submit]');
+    await failed(page, 'changing cannot be read');
+    // Whoever works by the keyboard goes on where they were.
+    expect(await page.$eval('button[type=submit]', (button) => button === document.activeElement)).toBe(true);
+    expect(problems).toEqual([]);
+  });
+
   peerTest(
     ['chromium', 'skopeo'],
     'keeps large layers of a multi-platform base on disk, shows how far it is, and cleans up after a closed tab',
@@ -124,7 +157,10 @@ describe('the browser example', () => {
       await writeFile(archive, saveTarball(base, { tag: 'base:1' }));
       await drop(page, '#base', [archive]);
       await settled(page, 'Read base.tar.gz.');
-      expect(await text(page, '#base-summary')).toContain('linux/amd64, linux/arm64');
+      const platforms = await page.$$eval('#base-layers h3', (headings) =>
+        headings.map(({ textContent }) => textContent),
+      );
+      expect(platforms).toEqual([expect.stringContaining('linux/amd64'), expect.stringContaining('linux/arm64')]);
       const large = join(temporaryDirectory(), 'large');
       writeFileSync(large, randomBytes(8 * 1024 * 1024));
       await drop(page, '#files', [large]);
@@ -135,7 +171,7 @@ describe('the browser example', () => {
       await page.waitForFunction(() => (document.querySelector('progress')?.value ?? 0) > 0.3);
       await look(page, '8-progress');
       await settled(page, 'Composed.');
-      expect(await page.$$eval('.platform', (platforms) => platforms.length)).toBe(2);
+      expect(await page.$$eval('#platforms .platform', (platforms) => platforms.length)).toBe(2);
       await look(page, '9-platforms');
       const digest = await text(page, '#digest');
       await page.click('#save');
@@ -254,6 +290,18 @@ async function settled(page: Page, beginning: string): Promise<void> {
         cause: error,
       });
     });
+}
+
+/** Waits until the page says that something went wrong, in these words. */
+async function failed(page: Page, message: string): Promise<void> {
+  await page.waitForFunction(
+    (words) => {
+      const failure = document.getElementById('failure');
+      return failure?.hidden === false && failure.textContent?.includes(words);
+    },
+    {},
+    message,
+  );
 }
 
 function text(page: Page, selector: string): Promise<string> {

@@ -1,5 +1,5 @@
 /** Browsers with a page of ours in them, driven from outside: for tests of what a page alone cannot do, such as being closed. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -47,13 +47,18 @@ export async function servePage(entry: string): Promise<PageServer> {
   };
 }
 
-/** Starts a browser with a profile of its own, for as long as `task` takes. */
+/** Starts a browser with a profile of its own, for as long as `task` takes. `preferences` are Chromium's, as it keeps them in its profile. */
 export async function withBrowser<T>(
   peer: Extract<Peer, 'chromium' | 'firefox-esr'>,
   task: (browser: Browser) => Promise<T>,
   options: LaunchOptions = {},
+  preferences?: object,
 ): Promise<T> {
   const profile = mkdtempSync(join(tmpdir(), 'stowage-browser-'));
+  if (preferences !== undefined) {
+    mkdirSync(join(profile, 'Default'));
+    writeFileSync(join(profile, 'Default/Preferences'), JSON.stringify(preferences));
+  }
   const browser = await launch({
     browser: peer === 'chromium' ? 'chrome' : 'firefox',
     executablePath: findPeer(peer),

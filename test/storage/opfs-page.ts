@@ -2,7 +2,9 @@
 
 import { blobStore } from '../../src/content/blob-store.ts';
 import { StowageError } from '../../src/errors.ts';
+import { Image } from '../../src/image/image.ts';
 import { createLayer } from '../../src/layer/create-layer.ts';
+import { exportDirectory } from '../../src/layout/export-directory.ts';
 import { Layout } from '../../src/layout/layout.ts';
 import { OpfsStorage } from '../../src/storage/opfs.ts';
 import { runSuite, type SuiteEvent } from '../runtimes/harness.ts';
@@ -47,6 +49,36 @@ const actions = {
     return names('.stowage');
   },
 
+  /** Writes images into a layout, one after the other and several at a time, until the tab is closed. Resolves when it is well under way. */
+  writeWithoutEnd(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let written = 0;
+      const write = async (writer: number): Promise<never> => {
+        const storage = new OpfsStorage(await sharedFolder());
+        for (let number = 0; ; number++) {
+          const body = crypto.getRandomValues(new Uint8Array(60_000));
+          const image = await Image.scratch().addLayer([{ path: `${writer}`, body }], { compression: 'none' });
+          await exportDirectory(image, storage, { tag: `${writer}-${number % 5}` });
+          if (++written === 20) resolve();
+        }
+      };
+      for (const writer of [1, 2, 3]) write(writer).catch(reject);
+    });
+  },
+
+  /** What the next tab finds in that layout, once it has written something itself. */
+  async afterWriting(): Promise<unknown> {
+    const folder = await sharedFolder();
+    const storage = new OpfsStorage(folder);
+    const layout = await Layout.open(storage);
+    const tags = await layout.tags();
+    await exportDirectory(await Image.scratch().addLayer([{ path: 'a', body: 'b' }]), storage, { tag: 'next' });
+    const { faults, blobs } = await layout.verify();
+    const found: string[] = [];
+    for await (const name of folder.keys()) found.push(name);
+    return { faults: faults.map(({ message }) => message), blobs, tags: tags.length, names: found.sort() };
+  },
+
   /** What lies in the root after a new storage was used. */
   async afterReopening(): Promise<string[]> {
     const storage = new OpfsStorage();
@@ -81,6 +113,30 @@ const actions = {
     return { files: files.sort(), text, stat: await storage.stat(files[0]!) };
   },
 
+  /** What the folder that was dropped on the page answers to whoever writes to it and has not asked the user. */
+  async writePicked(file: string): Promise<unknown> {
+    const handle = (await picked)!;
+    const { queryPermission } = handle as unknown as {
+      queryPermission(descriptor: { mode: string }): Promise<PermissionState>;
+    };
+    const storage = new OpfsStorage(handle);
+    const answers: unknown[] = [];
+    for (const ask of [
+      () => storage.create(),
+      () => storage.move(file, 'moved'),
+      () => storage.delete(file),
+      () => Layout.create(storage),
+    ]) {
+      answers.push(
+        await ask().then(
+          () => 'no failure',
+          ({ code, message }: StowageError) => ({ code, message }),
+        ),
+      );
+    }
+    return { permission: await queryPermission.call(handle, { mode: 'readwrite' }), answers };
+  },
+
   async refused(): Promise<unknown> {
     return new OpfsStorage().stat('a').then(
       () => 'no failure',
@@ -100,6 +156,10 @@ const actions = {
     return { size: layer.descriptor.size, read };
   },
 };
+
+async function sharedFolder(): Promise<FileSystemDirectoryHandle> {
+  return (await navigator.storage.getDirectory()).getDirectoryHandle('written-to', { create: true });
+}
 
 async function names(folder?: string): Promise<string[]> {
   let directory = await navigator.storage.getDirectory();

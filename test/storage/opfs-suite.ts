@@ -176,12 +176,47 @@ describe('a directory of the browser', () => {
   test('a folder whose permission was withdrawn is PERMISSION_DENIED', async () => {
     const withdrawn = (): Promise<never> => Promise.reject(new DOMException('Not allowed.', 'NotAllowedError'));
     const denied = new Proxy(directory, {
-      get: (target, key) => (String(key).startsWith('get') ? withdrawn : Reflect.get(target, key)),
+      get(target, key) {
+        if (String(key).startsWith('get')) return withdrawn;
+        const value = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
     });
     const refused = new OpfsStorage(denied);
     for (const call of [() => refused.stat('a'), () => refused.read('a'), () => refused.create()]) {
       await expect(call()).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
     }
+  });
+
+  test('a permission that is withdrawn while a file is written is PERMISSION_DENIED, asks nobody, and what it leaves is removed once it is back', async () => {
+    let permission: PermissionState = 'granted';
+    // As browsers do that wait for the user, who has gone.
+    const unanswered = new Promise<never>(() => {});
+    const picked = new Proxy(directory, {
+      get(target, key) {
+        if (key === 'queryPermission') return async () => permission;
+        if (key === 'removeEntry' && permission !== 'granted') return () => unanswered;
+        const value = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const storage = new OpfsStorage(picked);
+    await put(storage, 'kept', 'x');
+    const file = await storage.create();
+    await file.write(pattern(100_000));
+    permission = 'prompt';
+    await expect(file.commit('never')).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    await expect(storage.create()).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    await expect(storage.delete('kept')).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    await expect(storage.move('kept', 'other')).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+    expect(await text(storage, 'kept')).toBe('x');
+    expect(await paths(storage)).toEqual(['kept']);
+    const reopened = new OpfsStorage(picked);
+    expect(await paths(reopened)).toEqual(['kept']);
+    expect(await namesIn(directory)).toEqual(['.stowage', 'kept']);
+    permission = 'granted';
+    await put(reopened, 'later', 'y');
+    expect(await namesIn(directory)).toEqual(['kept', 'later']);
   });
 
   test('a full storage is QUOTA_EXCEEDED, which says what the file needed and what is left', async () => {

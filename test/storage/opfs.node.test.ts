@@ -91,6 +91,41 @@ describe('OpfsStorage in Chromium', () => {
 
   peerTest(
     ['chromium'],
+    'a layout whose tab was closed in the midst of writes is whole in the next one, and nothing unfinished stays',
+    () =>
+      withBrowser('chromium', async (browser) => {
+        const next = await open(browser);
+        for (let round = 0; round < 5; round++) {
+          const closed = await open(browser);
+          await call(closed, 'writeWithoutEnd');
+          await closed.close();
+          await next.reload();
+          const found = await call<{ blobs: number; tags: number }>(next, 'afterWriting');
+          expect(found).toMatchObject({ faults: [], names: ['blobs', 'index.json', 'oci-layout'] });
+          expect(found.blobs).toBeGreaterThan(20);
+          expect(found.tags).toBeGreaterThan(5);
+        }
+      }),
+    patience,
+  );
+
+  peerTest(
+    ['chromium'],
+    'where the data of sites is blocked, which leaves no such files, is PERMISSION_DENIED',
+    () =>
+      withBrowser(
+        'chromium',
+        async (browser) => {
+          expect(await call(await open(browser), 'refused')).toMatchObject({ code: 'PERMISSION_DENIED' });
+        },
+        {},
+        { profile: { default_content_setting_values: { cookies: 2 } } },
+      ),
+    patience,
+  );
+
+  peerTest(
+    ['chromium'],
     'quota used up is QUOTA_EXCEEDED with what is needed and left, and nothing stays',
     () =>
       withBrowser('chromium', async (browser) => {
@@ -138,6 +173,43 @@ describe('OpfsStorage over a folder of the user in Chromium', () => {
       }),
     patience,
   );
+
+  for (const [permission, guard] of [
+    ['prompt', 3],
+    ['denied', 2],
+  ] as const) {
+    peerTest(
+      ['chromium'],
+      `where the permission to write is "${permission}", each write is refused, waits for nobody and leaves nothing`,
+      () =>
+        withBrowser(
+          'chromium',
+          async (browser) => {
+            const folder = mkdtempSync(join(tmpdir(), 'stowage-picked-'));
+            mkdirSync(join(folder, '.stowage'));
+            // As a tab that was closed left it: not even to tidy up is the user asked.
+            const files = ['.stowage', `.stowage/tmp-${'0'.repeat(32)}`, 'file'];
+            for (const file of files.slice(1)) writeFileSync(join(folder, file), 'from the disk');
+            const page = await open(browser);
+            await page.waitForFunction('globalThis.opfs !== undefined');
+            await drop(page, folder);
+            const refused = {
+              code: 'PERMISSION_DENIED',
+              message: expect.stringContaining("requestPermission({ mode: 'readwrite' })"),
+            };
+            expect(await call(page, 'writePicked', 'file')).toEqual({
+              permission,
+              answers: [refused, refused, refused, refused],
+            });
+            expect(readdirSync(folder, { recursive: true }).sort()).toEqual(files);
+            rmSync(folder, { recursive: true });
+          },
+          {},
+          { profile: { default_content_setting_values: { file_system_write_guard: guard } } },
+        ),
+      patience,
+    );
+  }
 });
 
 describe('OpfsStorage in Firefox', () => {
