@@ -4,9 +4,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { type Browser, type LaunchOptions, launch, type Page } from 'puppeteer-core';
 import { findPeer, type Peer } from '../peers/debian.ts';
+import { bundleForSuite } from './bundle-for-suite.ts';
 
 export interface PageServer {
   url: string;
@@ -15,18 +15,7 @@ export interface PageServer {
 
 /** Bundles a module around the suite's harness and serves it to a page, under the policy that the library works with. */
 export async function servePage(entry: string): Promise<PageServer> {
-  const { outputFiles } = await build({
-    entryPoints: [entry],
-    bundle: true,
-    write: false,
-    format: 'esm',
-    target: 'es2022',
-    external: ['node:*'],
-    alias: { vitest: join(import.meta.dirname, '../runtimes/harness.ts') },
-    ignoreAnnotations: true,
-    logLevel: 'error',
-  });
-  const script = outputFiles[0]!.text;
+  const script = await bundleForSuite(entry);
   const server = createServer((request, response) => {
     const isScript = request.url === '/page.mjs';
     response.writeHead(200, {

@@ -10,7 +10,7 @@ import type { Readable } from 'node:stream';
 import { WebSocket } from 'undici';
 import { startProgram } from '../runtimes/runtime.ts';
 import { workerd } from '../runtimes/workerd.ts';
-import { bundleWorker } from './bucket-worker.ts';
+import { bundleForSuite } from './bundle-for-suite.ts';
 
 export interface WorkerApart {
   url: string;
@@ -39,7 +39,7 @@ export async function startWorkerApart(entry: string): Promise<WorkerApart> {
       readFileSync(join(miniflare, `workers/${name}.worker.js`)),
     );
   }
-  writeFileSync(join(folder, 'worker.mjs'), await bundleWorker(entry));
+  writeFileSync(join(folder, 'worker.mjs'), await bundleForSuite(entry));
   const bucket = await serve(folder, 'bucket', bucketConfiguration(join(folder, 'objects')), ['--experimental']);
   const worker = await serve(folder, 'worker', workerConfiguration(bucket.port), ['--inspector-addr=127.0.0.1:0']);
   const inspector = await connect(worker.inspectorPort);

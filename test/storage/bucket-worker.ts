@@ -1,7 +1,6 @@
 /** A Worker with an R2 bucket on this machine, as Cloudflare's Miniflare has it. */
-import { join } from 'node:path';
-import { build } from 'esbuild';
 import { Miniflare } from 'miniflare';
+import { bundleForSuite } from './bundle-for-suite.ts';
 
 /**
  * Bundles a Worker around the suite's harness and starts it with the bucket `BUCKET`, kept in `directory` or in memory. Without
@@ -13,7 +12,7 @@ export async function startBucketWorker(
 ): Promise<Miniflare> {
   const miniflare = new Miniflare({
     modules: true,
-    script: await bundleWorker(entry),
+    script: await bundleForSuite(entry),
     compatibilityDate: '2026-01-01',
     compatibilityFlags: flags,
     r2Buckets: { BUCKET: 'stowage-test' },
@@ -24,20 +23,4 @@ export async function startBucketWorker(
   });
   await miniflare.ready;
   return miniflare;
-}
-
-/** A Worker's module around the suite's harness, as text. */
-export async function bundleWorker(entry: string): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [entry],
-    bundle: true,
-    write: false,
-    format: 'esm',
-    target: 'es2022',
-    external: ['node:*'],
-    alias: { vitest: join(import.meta.dirname, '../runtimes/harness.ts') },
-    ignoreAnnotations: true,
-    logLevel: 'error',
-  });
-  return outputFiles[0]!.text;
 }
