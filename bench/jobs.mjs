@@ -1,13 +1,13 @@
 // One measured job in a process of its own, so that its peak memory is its own: node bench/jobs.mjs JOB FOLDER
-// Prints { seconds, bytes?, note?, peak } as JSON. FOLDER holds tree/ (files), tree.tar, layer.tar.gz (the layer of the image in
+// Prints { seconds, cpu, bytes?, note?, peak } as JSON. FOLDER holds tree/ (files), tree.tar, layer.tar.gz (the layer of the image in
 // layout/), big/ (an image of 1 GiB in one layer), stack/ (one of 1 GiB of files in seven layers, which stack-N.tar.gz name) and half/ (one
 // of 500 MB). The jobs that push and pull want a registry's HOST as a third argument. `serve` measures nothing: it is a registry over the
 // empty directory registry/, which says its port and runs until it is killed.
 import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
@@ -68,7 +68,7 @@ const jobs = {
       createWriteStream(out),
     ),
   'build-native': () => build({ engine: 'native', level: 6 }),
-  'build-portable': () => build(),
+  'build-portable': () => build(argument ? { workers: Number(argument) } : undefined),
   'build-none': () => build(undefined, 'none'),
   'build-node-tar': async () =>
     (await import('tar')).create({ gzip: { level: 6 }, file: out, cwd: tree, portable: true }, ['.']),
@@ -96,6 +96,40 @@ const jobs = {
     }
     const bytes = (await import('nanotar')).createTar(files);
     await pipeline(Readable.from([bytes]), createGzip({ level: 6 }), createWriteStream(out));
+  },
+  // With both digests, of a layer that holds the tar as a file.
+  'compress-portable': async () => {
+    const [level, copies, workers] = argument.split(' ').map(Number);
+    const file = { path: 'tree.tar', size: copies * (await stat(tar)).size, body: tars(copies) };
+    return (await createLayer([file], { store: store(), gzip: { level, workers } })).descriptor.size;
+  },
+  'compress-zlib': async () => {
+    const [level, copies] = argument.split(' ').map(Number);
+    return gzipped(tars(copies), createGzip({ level, chunkSize: 64 * 1024 }));
+  },
+  'compress-fflate': async () => {
+    const [level, copies] = argument.split(' ').map(Number);
+    const { Gzip } = await import('fflate');
+    return gzipped(tars(copies), async function* (chunks) {
+      const parts = [];
+      const gzip = new Gzip({ level }, (part) => parts.push(part));
+      for await (const chunk of chunks) {
+        gzip.push(chunk);
+        yield* parts.splice(0);
+      }
+      gzip.push(new Uint8Array(0), true);
+      yield* parts;
+    });
+  },
+  'compress-node-tar': async () => {
+    const { create } = await import('tar');
+    const folders = Array.from({ length: 7 }, (_, number) => join(scratch, String(number)));
+    for (const folder of folders) await symlink(tree, folder);
+    await create(
+      { gzip: { level: 6 }, file: out, follow: true, portable: true, cwd: scratch },
+      folders.map((path) => basename(path)),
+    );
+    return (await stat(out)).size;
   },
   'gunzip-bare': () =>
     pipeline(createReadStream(tarGz, { highWaterMark: 256 * 1024 }), createGunzip({ chunkSize: 64 * 1024 }), sink),
@@ -258,6 +292,16 @@ async function makeNoise(name, layers, mebibytes, options) {
   await exportDirectory(image, new NodeStorage(join(folder, name)), { tag: name });
 }
 
+/** The tar of the tree, so many times in a row. */
+async function* tars(copies) {
+  for (let copy = 0; copy < copies; copy++) yield* createReadStream(tar, { highWaterMark: 256 * 1024 });
+}
+
+async function gzipped(chunks, gzip) {
+  await pipeline(chunks, gzip, createWriteStream(out));
+  return (await stat(out)).size;
+}
+
 /** Looks a file up from the top down, and reads it. */
 async function readFromStack(number) {
   const storage = new CountingStorage(join(folder, 'stack'));
@@ -275,13 +319,17 @@ async function collect(chunks) {
 // Reading takes well under a second, so that compiling the code would show: the best of six says what the code costs.
 const times = job === 'gunzip-bare' || job.startsWith('list-') ? 6 : 1;
 let seconds = Number.POSITIVE_INFINITY;
+let cpu = 0;
 let result;
 for (let time = 0; time < times; time++) {
   const start = process.hrtime.bigint();
+  const before = process.cpuUsage();
   result = await jobs[job]();
-  seconds = Math.min(seconds, Number(process.hrtime.bigint() - start) / 1e9);
+  const { user, system } = process.cpuUsage(before);
+  const took = Number(process.hrtime.bigint() - start) / 1e9;
+  if (took < seconds) [seconds, cpu] = [took, (user + system) / 1e6];
 }
 await rm(scratch, { recursive: true, force: true });
 const { bytes, note } = typeof result === 'object' && result !== null ? result : { bytes: result };
-console.log(JSON.stringify({ seconds, bytes, note, peak: process.resourceUsage().maxRSS * 1024 }));
+console.log(JSON.stringify({ seconds, cpu, bytes, note, peak: process.resourceUsage().maxRSS * 1024 }));
 process.exit(0);

@@ -19,11 +19,16 @@ const isWanted = (title: string): boolean => title.toLowerCase().includes(wanted
 
 interface Result {
   seconds: number;
+  /** Of all cores. */
+  cpu?: number;
   bytes?: number;
   note?: string;
   /** Of resident memory, in bytes. */
   peak?: number;
 }
+
+/** What is measured, and how. */
+type Row = [string, () => Promise<Result | undefined>];
 
 interface RunningRegistry {
   host: string;
@@ -36,6 +41,7 @@ const blob = join(folder, 'layer.tar.gz');
 const scratch = join(folder, 'scratch');
 const written = join(folder, 'written.tar.gz');
 const half = join(folder, 'half');
+const big = join(folder, 'seven.tar');
 
 await prepare();
 
@@ -43,14 +49,58 @@ await table('Build a gzip layer from the tree, level 6 (limit: node:zlib on the 
   ['bare gzip, node:zlib', () => job('gzip-bare')],
   ['stowage, native engine', () => job('build-native')],
   ['stowage, portable engine', () => job('build-portable')],
+  ['stowage, portable engine, two workers', () => job('build-portable', '2')],
   ['stowage, uncompressed', () => job('build-none')],
   ['GNU tar | gzip -6', () => shell(`tar -C ${tree} -c . | gzip -6 > ${written}`)],
-  ['umoci raw add-layer (of the finished tar)', () => umoci()],
+  ['umoci insert', () => umoci((image) => `umoci insert --image ${image} ${tree} /`)],
+  ['umoci raw add-layer (of the finished tar)', () => umoci(addLayer(tar))],
   ['node-tar', () => job('build-node-tar')],
   ['modern-tar', () => job('build-modern-tar')],
   ['tar-stream', () => job('build-tar-stream')],
   ['nanotar (files only, all in memory)', () => job('build-nanotar')],
 ]);
+const levels = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+await table(
+  'Compress the tar of the tree at each level (limit: node:zlib, level 6)',
+  'zlib 6',
+  [
+    ['zlib 6', () => job('compress-zlib', '6 1')],
+    ...levels.map((level): Row => [`stowage ${level}, one thread`, () => job('compress-portable', `${level} 1 0`)]),
+    ['stowage 6, two workers', () => job('compress-portable', '6 1 2')],
+    ...levels
+      .filter((level) => level !== 6)
+      .map((level): Row => [`zlib ${level}`, () => job('compress-zlib', `${level} 1`)]),
+    ...[1, 6].map((level): Row => [`fflate ${level}`, () => job('compress-fflate', `${level} 1`)]),
+    ...[1, 6, 9].map((level): Row => [`gzip -${level}`, () => shell(`gzip -${level} < ${tar} > ${written}`)]),
+    ...[1, 6, 9].map((level): Row => [`pigz -p 2 -${level}`, () => shell(`pigz -p 2 -${level} < ${tar} > ${written}`)]),
+    ['umoci raw add-layer', () => umoci(addLayer(tar))],
+  ],
+  1,
+);
+const tars = `cat ${Array(7).fill(tar).join(' ')}`;
+await table(
+  'Compress that tar seven times over, 1.1 GB, at level 6 (limit: node:zlib)',
+  'zlib',
+  [
+    ['zlib', () => job('compress-zlib', '6 7')],
+    ['stowage, one thread', () => job('compress-portable', '6 7 0')],
+    ['stowage, two workers', () => job('compress-portable', '6 7 2')],
+    ['stowage, level 4, two workers', () => job('compress-portable', '4 7 2')],
+    ['fflate', () => job('compress-fflate', '6 7')],
+    ['gzip', () => shell(`${tars} | gzip -6 > ${written}`)],
+    ['pigz, two threads', () => shell(`${tars} | pigz -p 2 -6 > ${written}`)],
+    [
+      'umoci raw add-layer',
+      async () => {
+        await shell(`${tars} > ${big}`);
+        return umoci(addLayer(big));
+      },
+    ],
+    ['node-tar', () => job('compress-node-tar')],
+  ],
+  1,
+);
+await rm(big, { force: true });
 await table('List that layer (limit: node:zlib gunzip of the same blob)', 'gunzip-bare', [
   ['bare gunzip, node:zlib', () => job('gunzip-bare')],
   ['stowage, layer.entries()', () => job('list-stowage')],
@@ -119,15 +169,10 @@ await table(
   1,
 );
 
-async function table(
-  title: string,
-  limit: string | undefined,
-  rows: [string, () => Promise<Result | undefined>][],
-  times: number = rounds,
-): Promise<void> {
+async function table(title: string, limit: string | undefined, rows: Row[], times: number = rounds): Promise<void> {
   if (!isWanted(title)) return;
   console.log(
-    `\n${title}\n${'what'.padEnd(48)}${'seconds'.padStart(9)}${'ratio'.padStart(8)}${'MB out'.padStart(9)}${'peak MiB'.padStart(10)}`,
+    `\n${title}\n${'what'.padEnd(48)}${'seconds'.padStart(9)}${'CPU s'.padStart(8)}${'ratio'.padStart(8)}${'MB out'.padStart(9)}${'peak MiB'.padStart(10)}`,
   );
   const best = new Map<string, Result>();
   // Round by round, not row by row, so that a slow minute of the machine falls on all rows alike.
@@ -143,6 +188,7 @@ async function table(
     const cells = result
       ? [
           result.seconds.toFixed(3).padStart(9),
+          (result.cpu?.toFixed(2) ?? '').padStart(8),
           (base ? (result.seconds / base).toFixed(2) : '').padStart(8),
           (result.bytes ? (result.bytes / 1e6).toFixed(1) : '').padStart(9),
           (result.peak ? (result.peak / 2 ** 20).toFixed(0) : '').padStart(10),
@@ -200,22 +246,19 @@ async function copyTree(from: string, to: string, most: number): Promise<number>
   return copied;
 }
 
-async function umoci(): Promise<Result | undefined> {
+/** A command that adds a layer to an image without any, whose making is not measured. */
+async function umoci(command: (image: string) => string): Promise<Result | undefined> {
   const layout = join(folder, 'umoci');
   await shell(`rm -rf ${layout}; umoci init --layout ${layout} && umoci new --image ${layout}:x`);
-  const result = await shell(`umoci raw add-layer --image ${layout}:x ${tar}`);
-  return (
-    result && {
-      ...result,
-      bytes: Math.max(
-        ...(await Promise.all(
-          (
-            await readdir(join(layout, 'blobs/sha256'))
-          ).map(async (name) => (await stat(join(layout, 'blobs/sha256', name))).size),
-        )),
-      ),
-    }
-  );
+  const result = await shell(command(`${layout}:x`));
+  if (!result) return undefined;
+  const blobs = join(layout, 'blobs/sha256');
+  const sizes = await Promise.all((await readdir(blobs)).map(async (name) => (await stat(join(blobs, name))).size));
+  return { ...result, bytes: Math.max(...sizes) };
+}
+
+function addLayer(tar: string): (image: string) => string {
+  return (image) => `umoci raw add-layer --image ${image} ${tar}`;
 }
 
 /** A command that fills a directory, whose making and removal are not measured. */
@@ -286,19 +329,20 @@ async function job(name: string, argument = ''): Promise<Result> {
   return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Result;
 }
 
-/** A command of the shell; `undefined` where the machine lacks it. Peak memory needs GNU time. */
+/** A command of the shell; `undefined` where the machine lacks it. Memory and CPU time need GNU time. */
 async function shell(command: string): Promise<Result | undefined> {
   const timed = await exists('/usr/bin/time');
   const start = process.hrtime.bigint();
   const { code, output } = timed
-    ? await run('/usr/bin/time', ['-f', 'peak %M', 'sh', '-c', command])
+    ? await run('/usr/bin/time', ['-f', 'used %M %U %S', 'sh', '-c', command])
     : await run('sh', ['-c', command]);
   const seconds = Number(process.hrtime.bigint() - start) / 1e9;
   if (code === 127) return undefined;
   if (code !== 0) throw new Error(`${command}: ${output}`);
-  const peak = /peak (\d+)/.exec(output)?.[1];
+  const [, peak, user, system] = /used (\d+) (\S+) (\S+)/.exec(output) ?? [];
   const bytes = command.endsWith(written) ? (await stat(written)).size : undefined;
-  return { seconds, bytes, peak: peak === undefined ? undefined : Number(peak) * 1024 };
+  if (peak === undefined) return { seconds, bytes };
+  return { seconds, cpu: Number(user) + Number(system), bytes, peak: Number(peak) * 1024 };
 }
 
 function run(command: string, args: string[]): Promise<{ code: number | null; output: string }> {
