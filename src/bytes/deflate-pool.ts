@@ -10,10 +10,10 @@ import { type DeflateThread, startDeflateThread } from './deflate-thread.ts';
 import type { DeflateJob } from './deflate-worker.ts';
 import { letEventsIn } from './event-loop.ts';
 import type { Block, BlockCompressor, CompressedBlock } from './gzip-blocks.ts';
-import { parallelism } from './runtime.ts';
+import { drawsPage, parallelism } from './runtime.ts';
 
-/** Blocks of a stream that pass before workers are started for it: below this, a start costs more than it brings. */
-const blocksBeforeStart = 3;
+/** Blocks of a stream that pass before workers are started for it. A new worker runs slowly for its first ten, so shorter input gains nothing. */
+const blocksBeforeStart = 8;
 
 /** Blocks at a worker: the one that it works on, and one that waits, so that it need not. */
 const blocksPerWorker = 2;
@@ -24,16 +24,24 @@ const defaultMaximum = 8;
 /** Milliseconds that idle workers are kept for the next stream. */
 const idleTime = 500;
 
-/** Compresses blocks at a level from 0 to 9, on up to `workers` threads beside the calling one (default: one per core but one, up to 8). */
+/**
+ * Blocks that the calling thread may compress while the workers have theirs: a second one, since it would wait for the first one of a
+ * worker that has just begun, and is slow.
+ */
+const blocksHere = 2;
+
+/**
+ * Compresses blocks at a level from 0 to 9, on up to `workers` threads beside the calling one (default: one per core but one, up to 8).
+ * The calling thread takes what they have no room for, unless it draws a page.
+ */
 export function deflateCompressor(level: number, workers?: number): BlockCompressor {
-  const cores = parallelism();
-  // One core is for the calling thread, which reads, packs and hashes meanwhile.
-  const wanted = workers ?? Math.min(cores - 1, defaultMaximum);
+  const wanted = workers ?? Math.min(parallelism() - 1, defaultMaximum);
+  const here = drawsPage() ? 0 : blocksHere;
   let seen = 0;
   let joined = false;
   let encoder: DeflateEncoder | undefined;
   return {
-    capacity: () => Math.max(1, blocksPerWorker * (joined ? ready(wanted).length : 0)),
+    capacity: () => (joined ? Math.max(1, here + blocksPerWorker * ready(wanted).length) : 1),
     compress(block) {
       seen++;
       if (!joined && wanted > 0 && (seen > blocksBeforeStart || (threads.length > 0 && !block.final))) {
@@ -41,8 +49,7 @@ export function deflateCompressor(level: number, workers?: number): BlockCompres
         join(wanted);
       }
       const worker = joined ? leastBusy(ready(wanted)) : undefined;
-      if (worker !== undefined) {
-        encoder = undefined;
+      if (worker !== undefined && (here === 0 || worker.jobs.size < blocksPerWorker)) {
         return dispatch(worker, level, block);
       }
       encoder ??= new DeflateEncoder(level);

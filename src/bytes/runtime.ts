@@ -49,6 +49,11 @@ export function parallelism(): number {
   return Math.max(1, navigator?.hardwareConcurrency ?? os()?.availableParallelism?.() ?? 1);
 }
 
+/** Whether this thread draws a page, which stands still while it computes. */
+export function drawsPage(): boolean {
+  return (globalThis as { document?: unknown }).document !== undefined;
+}
+
 /** Whether this is Deno: the one runtime that cannot be told by what it offers, as it offers what ends the process. */
 export function isDeno(): boolean {
   return processLike()?.versions?.deno !== undefined;

@@ -38,7 +38,7 @@ const scenarios = {
     return { digests: [...new Set(digests)].length, started: workers.length };
   },
   async small() {
-    await digest(3, { workers: 2 });
+    await digest(8, { workers: 2 });
     return { started: workers.length };
   },
   async death() {
@@ -72,7 +72,7 @@ const scenarios = {
     return { running: workers.length - exited };
   },
   async 'no script'() {
-    return { digest: await digest(8, { workers: 2 }), alone: await digest(8, { workers: 0 }) };
+    return { digest: await digest(12, { workers: 2 }), alone: await digest(12, { workers: 0 }) };
   },
 };
 

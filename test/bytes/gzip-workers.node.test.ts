@@ -17,7 +17,7 @@ describe('gzip on worker threads, as built', () => {
     expect(started).toBeGreaterThanOrEqual(8);
   });
 
-  test('starts no worker for a few megabytes', async () => {
+  test('starts no worker for eight megabytes', async () => {
     expect(await outcome('small')).toEqual({ started: 0 });
   });
 
