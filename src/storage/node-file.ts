@@ -25,7 +25,7 @@ export interface HandleRange {
 }
 
 /**
- * The bytes of an open file in chunks of up to 256 KiB that belong to the reader. The handle is closed at the end, on failure and by
+ * The bytes of an open file in chunks of up to 256 KiB that belong to the reader, read one ahead. The handle is closed at the end, on failure and by
  * `return()`, even where reading never began. `failed` makes the error to be thrown.
  */
 export function handleChunks(
@@ -78,8 +78,15 @@ export function handleChunks(
     reading = result;
     return result;
   };
+  // While the reader works on one chunk, the next is on its way.
+  let ahead: Promise<IteratorResult<Uint8Array>> | undefined;
   return {
-    next: () => queued(next),
+    next() {
+      const result = ahead ?? queued(next);
+      ahead = queued(next);
+      ahead.catch(() => {});
+      return result;
+    },
     return: () =>
       queued(async () => {
         await close().catch(() => {});
