@@ -1,5 +1,6 @@
 /** The one way in which a layer comes into being: a tar on its way into a store, with both its digests taken as it passes. */
 import { checkCompression, compress } from '../bytes/compress.ts';
+import type { GzipOptions } from '../bytes/gzip.ts';
 import { createHasher, type Hasher } from '../bytes/hash.ts';
 import { blobStore } from '../content/blob-store.ts';
 import type { BlobStore } from '../content/content.ts';
@@ -12,11 +13,8 @@ export interface StoreLayerOptions {
   store?: BlobStore;
   /** Default `gzip`. `zstd` is the runtime's own, where it has one: its bytes differ from release to release. */
   compression?: 'gzip' | 'zstd' | 'none';
-  /**
-   * How `gzip` works. `portable` (default) gives the same bytes in every runtime and release; `native` is the runtime's
-   * own. Levels go from 0 (stored) to 9 (smallest).
-   */
-  gzip?: { engine?: 'portable' | 'native'; level?: number };
+  /** How `gzip` works: its engine, level and number of workers. */
+  gzip?: Omit<GzipOptions, 'signal'>;
   /** Annotations of the layer's descriptor. */
   annotations?: Record<string, string>;
   signal?: AbortSignal;

@@ -2,6 +2,7 @@
 
 import { readChunks, toStream } from '../bytes/byte-source.ts';
 import { checkCompression, compress } from '../bytes/compress.ts';
+import type { GzipOptions } from '../bytes/gzip.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { blobPath } from '../content/blob-store.ts';
 import type { Image } from '../image/image.ts';
@@ -30,8 +31,8 @@ export interface SaveTarballOptions extends ExportOptions {
    * the runtime's own, where it has one: its bytes differ from release to release.
    */
   compression?: 'gzip' | 'zstd' | 'none';
-  /** Level of gzip, 0 to 9. */
-  level?: number;
+  /** How `gzip` works: its engine, level and number of workers. */
+  gzip?: Omit<GzipOptions, 'signal'>;
 }
 
 /**
@@ -52,12 +53,12 @@ export function saveTarball(
   images: Image | readonly Image[],
   options: SaveTarballOptions = {},
 ): ReadableStream<Uint8Array> {
-  const { tag = 'latest', compression = 'gzip', level, signal } = options;
+  const { tag = 'latest', compression = 'gzip', gzip, signal } = options;
   checkCompression(compression);
   checkRefName(tag);
   const list = Array.isArray(images) ? (images as readonly Image[]) : [images as Image];
   const tar = writeTar(archiveEntries(imageContent(list), list, tag, options), { signal });
-  return toStream(compress(tar, compression, { level, signal }));
+  return toStream(compress(tar, compression, { ...gzip, signal }));
 }
 
 async function* archiveEntries(
