@@ -210,7 +210,9 @@ describe('the bridge to node:http', () => {
     const [address = '', port = ''] = host.split(':');
     const post = await fetch(`http://${host}/v2/a/blobs/uploads/`, { method: 'POST' });
     const location = post.headers.get('location');
-    for (const line of [`PATCH ${location}`, `PUT ${location}?digest=${digestOf('x')}`, 'PUT /v2/a/manifests/v1']) {
+    const whole = `POST /v2/a/blobs/uploads/?digest=${digestOf('x')}`;
+    const put = `PUT ${location}?digest=${digestOf('x')}`;
+    for (const line of [whole, `PATCH ${location}`, put, 'PUT /v2/a/manifests/v1']) {
       const socket = connect(Number(port), address);
       await once(socket, 'connect');
       socket.write(`${line} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 5368709120\r\n\r\nx`);
