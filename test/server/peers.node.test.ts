@@ -1,4 +1,4 @@
-/** skopeo, podman and buildah push to and pull from the server on `node:http`, one by one and many at once. */
+/** The server on `node:http`, as skopeo and Node's own clients meet it; `runtimes.node.test.ts` has all tools in all runtimes. */
 import { once } from 'node:events';
 import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -11,7 +11,7 @@ import { serveNode } from '../../src/node/index.ts';
 import { RemoteRepository } from '../../src/registry/index.ts';
 import { type Handler, type ServeOptions, serve } from '../../src/server/index.ts';
 import { NodeStorage } from '../../src/storage/node.ts';
-import { busyboxPath, containerStore, peerTest, run, runWithRunc, temporaryDirectory } from '../peers/peers.ts';
+import { busyboxPath, peerTest, run, runWithRunc, temporaryDirectory } from '../peers/peers.ts';
 import { filesIn } from './client.ts';
 
 let server: Server | undefined;
@@ -126,45 +126,6 @@ describe('a server on node:http', () => {
       await expect(gone).rejects.toThrow(/manifest unknown/);
     },
   );
-
-  peerTest(
-    ['podman', 'buildah', 'skopeo', 'busybox', 'root'],
-    'takes from podman and buildah, and they pull it again',
-    async () => {
-      const { host } = await startServer();
-      const from = await sourceLayout();
-      const store = containerStore();
-      await run('skopeo', ['copy', '--quiet', `oci:${from}:app`, `docker-archive:${from}/app.tar:localhost/app:1`]);
-      await store.podman(['load', '-q', '-i', `${from}/app.tar`]);
-      await store.podman(['push', '-q', '--tls-verify=false', 'localhost/app:1', `docker://${host}/podman/app:1`]);
-      await store.buildah(['push', '-q', '--tls-verify=false', 'localhost/app:1', `docker://${host}/buildah/app:1`]);
-      const other = containerStore();
-      for (const name of ['podman/app:1', 'buildah/app:1']) {
-        await other.podman(['pull', '-q', '--tls-verify=false', `${host}/${name}`]);
-        const { stdout } = await other.podman([
-          'image',
-          'inspect',
-          '--format',
-          '{{json .Config.Cmd}}',
-          `${host}/${name}`,
-        ]);
-        expect(JSON.parse(stdout)).toContain(greeting.trim());
-      }
-      await containerStore().buildah(['pull', '-q', '--tls-verify=false', `${host}/podman/app:1`]);
-    },
-  );
-
-  peerTest(['skopeo', 'busybox'], 'serves twenty clients that push and pull at once, over the same blobs', async () => {
-    const { host, storage } = await startServer();
-    const from = await sourceLayout();
-    const names = Array.from({ length: 20 }, (_, at) => `team/${at % 4}:${at}`);
-    await Promise.all(names.map((name) => skopeo(...untrusted, `oci:${from}:app`, `docker://${host}/${name}`)));
-    const back = names.map(() => join(temporaryDirectory(), 'back'));
-    await Promise.all(names.map((name, at) => skopeo(...untrusted, `docker://${host}/${name}`, `oci:${back[at]}:app`)));
-    expect(new Set(back.map((layout) => blobsOf(layout).join())).size).toBe(1);
-    expect(await filesIn(storage, 'blobs/')).toHaveLength(3);
-    expect(await filesIn(storage, 'uploads/')).toEqual([]);
-  });
 
   peerTest(['skopeo', 'busybox'], 'asks skopeo for its password', async () => {
     const { host } = await startServer({
