@@ -21,8 +21,8 @@ import { filesIn } from './client.ts';
 /** A server that runs, over an empty storage. */
 interface Started {
   host: string;
-  /** Names of all files of uploads that the storage holds. */
-  uploads(): Promise<string[]>;
+  /** Names of all files that the storage holds, its own included. */
+  files(): Promise<string[]>;
   stop(): Promise<void>;
 }
 
@@ -69,9 +69,9 @@ const places: Place[] = [
       });
       return {
         host: (await miniflare.ready).host,
-        async uploads() {
+        async files() {
           const bucket = (await miniflare.getR2Bucket('BUCKET')) as unknown as R2BucketBinding;
-          return (await bucket.list({ prefix: 'uploads/' })).objects.map(({ key }) => key);
+          return (await bucket.list()).objects.map(({ key }) => key);
         },
         stop: () => miniflare.dispose(),
       };
@@ -102,7 +102,7 @@ async function startBundle(
   });
   return {
     host: `127.0.0.1:${/\d+/.exec(port)?.[0]}`,
-    uploads: () => filesIn(new NodeStorage(directory), 'uploads/'),
+    files: () => filesIn(new NodeStorage(directory)),
     stop,
   };
 }
@@ -234,7 +234,7 @@ describe('the server', () => {
           if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
           return;
         }
-        const { host, uploads } = await start(place, program, { secure: true });
+        const { host, files } = await start(place, program, { secure: true });
         const sources = await loaded();
         const clients = Array.from({ length: 20 }, (_, at) => {
           const from = sources[at % 4]!;
@@ -253,7 +253,7 @@ describe('the server', () => {
             expect([name, to.name, pulled.id, isIntact]).toEqual([name, to.name, from.id, true]);
           }),
         );
-        expect(await uploads()).toEqual([]);
+        expect((await files()).filter((path) => path.startsWith('uploads/'))).toEqual([]);
       },
     );
 
@@ -283,4 +283,48 @@ describe('the server', () => {
       expect(Buffer.from(await part.arrayBuffer()).equals(content.subarray(1000, 2000))).toBe(true);
     });
   }
+});
+
+describe('the server over R2', () => {
+  test('asks the bucket few times for a small blob, and leaves nothing but what it holds', async (context) => {
+    const place = places.find(({ name }) => name === 'workerd with R2')!;
+    const program = place.find();
+    if (program === undefined) {
+      if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
+      return context.skip(`missing ${place.name}`);
+    }
+    const { host, files } = await start(place, program, { secure: false });
+    let operations = 0;
+    const ask = async (method: string, path: string, body?: string): Promise<string> => {
+      const response = await fetch(new URL(path, `http://${host}`), { method, body });
+      expect(response.ok).toBe(true);
+      await response.arrayBuffer();
+      operations += Number(response.headers.get('r2-operations'));
+      return response.headers.get('location') ?? '';
+    };
+    const uploads = '/v2/a/blobs/uploads/';
+    const ways: Record<string, (content: string, query: string) => Promise<unknown>> = {
+      // The first looks for expired uploads, and makes the repository known.
+      first: (content, query) => ask('POST', uploads + query, content),
+      POST: (content, query) => ask('POST', uploads + query, content),
+      'POST, PUT': async (content, query) => ask('PUT', (await ask('POST', uploads)) + query, content),
+      'POST, PATCH, PUT': async (content, query) =>
+        ask('PUT', (await ask('PATCH', await ask('POST', uploads), content)) + query),
+      GET: () => ask('GET', `/v2/a/blobs/${digestOf('first')}`),
+    };
+    const counts: Record<string, number> = {};
+    for (const [way, go] of Object.entries(ways)) {
+      operations = 0;
+      await go(way, `?digest=${digestOf(way)}`);
+      counts[way] = operations;
+    }
+    expect(counts).toEqual({ first: 8, POST: 5, 'POST, PUT': 8, 'POST, PATCH, PUT': 14, GET: 3 });
+    const kinds = (await files()).map((path) => path.replace(/[\da-f]{64}$/, '…'));
+    expect([...new Set(kinds)].sort()).toEqual([
+      'blobs/sha256/…',
+      'catalog/a/_repository',
+      'repositories/a/_blobs/sha256/…',
+      'uploads-swept',
+    ]);
+  });
 });
