@@ -2,8 +2,8 @@
  * Upload sessions, kept in the storage so that any instance of the server can go on with them. A file of a storage is
  * visible whole or not at all, so each chunk is a file of its own, and the session says which there are:
  *
- *     uploads/<id>/session          repository, names and sizes of the parts, digest of the first, time of the last
- *     uploads/<id>/part-<n>-<uuid>  the bytes of a chunk
+ *     uploads/<id>.session          repository, names and sizes of the parts, digest of the first, time of the last
+ *     uploads/<id>.part-<n>-<uuid>  the bytes of a chunk
  *     uploads-swept                 when expired sessions were last looked for, in milliseconds since the epoch
  *
  * Most clients send a blob as one chunk. Its digest is known when it has come, and its file becomes the blob's by being moved.
@@ -80,7 +80,7 @@ export async function appendPart(
   misplaced: (current: UploadSession) => Error,
 ): Promise<UploadSession> {
   const { id, parts } = session;
-  const path = `uploads/${id}/part-${parts.length}-${crypto.randomUUID()}`;
+  const path = `uploads/${id}.part-${parts.length}-${crypto.randomUUID()}`;
   const hasher = parts.length === 0 ? await hasherFor(session.algorithm) : undefined;
   const file = await storage.create({ path });
   try {
@@ -154,7 +154,7 @@ export async function isSweepDue(storage: Storage, interval: number): Promise<bo
   const age = now - Number(new TextDecoder().decode(noted));
   // A time to come is another clock's fault, and no reason to wait for it.
   if (noted && age >= 0 && age < interval) return false;
-  await writeStorageFile(storage, sweptPath, [new TextEncoder().encode(String(now))]);
+  await writeStorageFile(storage, sweptPath, [new TextEncoder().encode(String(now))], { durable: false });
   return true;
 }
 
@@ -162,7 +162,7 @@ export async function isSweepDue(storage: Storage, interval: number): Promise<bo
 export async function expireUploads(storage: Storage, lifetime: number): Promise<void> {
   const files = new Map<string, string[]>();
   for await (const path of storage.list('uploads/')) {
-    const id = path.split('/')[1]!;
+    const id = path.slice('uploads/'.length).split('.', 1)[0]!;
     files.set(id, [...(files.get(id) ?? []), path]);
   }
   for (const [id, paths] of files) {
@@ -192,11 +192,16 @@ function unknownUpload(): ProtocolError {
 
 async function readSession(storage: Storage, id: string): Promise<UploadSession | undefined> {
   const bytes = await readSmallFile(storage, sessionPath(id));
-  return bytes && (parseJson(bytes, { what: sessionPath(id) }) as UploadSession);
+  try {
+    return bytes && (parseJson(bytes, { what: sessionPath(id) }) as UploadSession);
+  } catch {
+    // Cut short by a power cut: its client begins anew.
+    return undefined;
+  }
 }
 
 function writeSession(storage: Storage, session: UploadSession): Promise<void> {
-  return writeStorageFile(storage, sessionPath(session.id), [serializeJson(session)]);
+  return writeStorageFile(storage, sessionPath(session.id), [serializeJson(session)], { durable: false });
 }
 
 /** Of the requests that one storage object serves. Where each request makes its own, as in a Worker, none waits for another's promise. */
@@ -211,5 +216,5 @@ const allTurns = new WeakMap<Storage, Turns>();
 const sweptPath = 'uploads-swept';
 
 function sessionPath(id: string): string {
-  return `uploads/${id}/session`;
+  return `uploads/${id}.session`;
 }

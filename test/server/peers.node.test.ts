@@ -184,7 +184,7 @@ describe('the bridge to node:http', () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     const status = await fetch(`http://${host}${location}`);
     expect([status.status, status.headers.get('range')]).toEqual([204, '0-0']);
-    expect((await filesIn(storage)).map((path) => path.replace(/[\da-f-]{36}/, 'ID'))).toEqual(['uploads/ID/session']);
+    expect((await filesIn(storage)).map((path) => path.replace(/[\da-f-]{36}/, 'ID'))).toEqual(['uploads/ID.session']);
   });
 
   test('refuses what is declared too large at once, and the client hears why', async () => {
