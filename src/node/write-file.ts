@@ -33,7 +33,7 @@ export async function writeFile(
   });
   try {
     for await (const chunk of readChunks(bytes, options)) await writer.write(chunk);
-    await writer.finish({ durable: true, mode });
+    await writer.finish({ mode });
     options.signal?.throwIfAborted();
     await rename(writer.path, target).catch((error: unknown) => {
       throw failed(error);
@@ -54,7 +54,7 @@ async function begin(
   try {
     const { target, mode } = await destination(given);
     const name = `.${basename(target).slice(0, 60)}.${randomToken()}.part`;
-    return { writer: await FileWriter.create(join(dirname(target), name), failed), target, mode };
+    return { writer: await FileWriter.create(join(dirname(target), name), true, failed), target, mode };
   } catch (error) {
     throw failed(error);
   }

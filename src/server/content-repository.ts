@@ -70,7 +70,7 @@ export function contentRepository(
       const names: string[] = [];
       if (listed instanceof Promise) names.push(...(await listed).map((tag) => tag.name));
       else for await (const tag of listed) names.push(tag);
-      return names.sort();
+      return names;
     },
 
     referrers: async (digest: Digest, signal) => source.referrers?.(digest, { signal }),

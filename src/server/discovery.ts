@@ -53,18 +53,26 @@ function fitting(descriptors: readonly Descriptor[], maximum: number): Descripto
   return taken;
 }
 
-/** The part of a sorted list that `n` and `last` ask for, with the link to the next. */
-function page({ url }: Context, sorted: readonly string[]): { items: string[]; headers: Headers } {
+/** The part of a list that `n` and `last` ask for, in lexical order, with the link to the next. */
+function page({ url }: Context, entries: readonly string[]): { items: string[]; headers: Headers } {
   const last = url.searchParams.get('last');
   const asked = url.searchParams.get('n');
   if (asked !== null && !/^\d{1,9}$/.test(asked))
     throw refuse(400, 'UNSUPPORTED', 'n is the number of entries wanted.', { n: asked });
-  const rest = last === null ? sorted : sorted.filter((entry) => entry > last);
+  const sorted = [...entries].sort(lexically);
+  const rest = last === null ? sorted : sorted.filter((entry) => lexically(entry, last) > 0);
   const count = asked === null ? rest.length : Number(asked);
   const items = rest.slice(0, count);
   const headers = new Headers({ 'Cache-Control': 'no-cache' });
   if (items.length > 0 && items.length < rest.length) headers.set('Link', nextLink(url, items.at(-1)!));
   return { items, headers };
+}
+
+/** distribution-spec, Listing Tags: without regard to case. Names that differ by nothing else come in ASCII order, so that each has a place. */
+function lexically(one: string, other: string): number {
+  const [left, right] = [one.toLowerCase(), other.toLowerCase()];
+  if (left !== right) return left < right ? -1 : 1;
+  return one < other ? -1 : Number(one > other);
 }
 
 /** RFC 8288 (which took the place of 5988): a reference relative to the request. */

@@ -6,8 +6,8 @@ export function within(storage: Storage, folder: string): Storage {
   return {
     stat: (path) => storage.stat(`${folder}/${path}`),
     read: (path, range) => storage.read(`${folder}/${path}`, range),
-    async create({ path: known } = {}) {
-      const file = await storage.create(known === undefined ? {} : { path: `${folder}/${known}` });
+    async create({ path: known, ...options } = {}) {
+      const file = await storage.create(known === undefined ? options : { ...options, path: `${folder}/${known}` });
       return {
         write: (chunk) => file.write(chunk),
         commit: (path) => file.commit(`${folder}/${path}`),

@@ -1,23 +1,26 @@
 /** Refusals in the protocol's own form: status, code and sentence as distribution-spec's section Error Codes has them. */
 import { type ErrorCode, StowageError } from '../errors.ts';
 
-/** The codes of the specification, and `UNKNOWN` for a fault of the server, as registries have it. */
-export type ProtocolCode =
-  | 'BLOB_UNKNOWN'
-  | 'BLOB_UPLOAD_INVALID'
-  | 'BLOB_UPLOAD_UNKNOWN'
-  | 'DIGEST_INVALID'
-  | 'MANIFEST_BLOB_UNKNOWN'
-  | 'MANIFEST_INVALID'
-  | 'MANIFEST_UNKNOWN'
-  | 'NAME_INVALID'
-  | 'NAME_UNKNOWN'
-  | 'SIZE_INVALID'
-  | 'UNAUTHORIZED'
-  | 'DENIED'
-  | 'UNSUPPORTED'
-  | 'TOOMANYREQUESTS'
-  | 'UNKNOWN';
+/** All that a refusal may say (status 4xx). */
+const refusals = [
+  'BLOB_UNKNOWN',
+  'BLOB_UPLOAD_INVALID',
+  'BLOB_UPLOAD_UNKNOWN',
+  'DIGEST_INVALID',
+  'MANIFEST_BLOB_UNKNOWN',
+  'MANIFEST_INVALID',
+  'MANIFEST_UNKNOWN',
+  'NAME_INVALID',
+  'NAME_UNKNOWN',
+  'SIZE_INVALID',
+  'UNAUTHORIZED',
+  'DENIED',
+  'UNSUPPORTED',
+  'TOOMANYREQUESTS',
+] as const;
+
+/** The codes of the specification, and `UNKNOWN` for a fault of the server (5xx), as registries have it. */
+export type ProtocolCode = (typeof refusals)[number] | 'UNKNOWN';
 
 /** One entry of the answer's `errors`. */
 export interface ProtocolFault {
@@ -103,18 +106,13 @@ const statuses: { [code in ErrorCode]?: readonly [status: number, code: Protocol
 };
 
 function upstreamError(message: string, status: number, codes: unknown, retryAfter: unknown): ProtocolError {
-  if (status === 404) {
-    const code = isProtocolCode(codes) ? codes[0] : 'MANIFEST_UNKNOWN';
-    return refuse(404, code, message);
-  }
+  const said = refusals.find((code) => Array.isArray(codes) && codes[0] === code);
+  if (status === 404) return refuse(404, said ?? 'MANIFEST_UNKNOWN', message);
   if (status === 429) {
     const headers = typeof retryAfter === 'number' ? { 'Retry-After': String(Math.ceil(retryAfter)) } : undefined;
     return refuse(429, 'TOOMANYREQUESTS', message, undefined, headers);
   }
   if (status === 401 || status === 403) return refuse(403, 'DENIED', message);
-  return refuse(status >= 400 && status < 500 ? status : 502, isProtocolCode(codes) ? codes[0] : 'UNKNOWN', message);
-}
-
-function isProtocolCode(codes: unknown): codes is [ProtocolCode] {
-  return Array.isArray(codes) && typeof codes[0] === 'string' && /^[A-Z_]+$/.test(codes[0]);
+  if (status >= 400 && status < 500) return refuse(status, said ?? 'UNSUPPORTED', message);
+  return refuse(502, said ?? 'UNKNOWN', message);
 }

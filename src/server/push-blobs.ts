@@ -12,10 +12,11 @@ import { checkDigest, isRepositoryName } from './route.ts';
 import {
   appendPart,
   findUpload,
-  moveFirstPart,
+  movePart,
   readParts,
   removeUpload,
   startUpload,
+  type UploadPart,
   type UploadSession,
 } from './upload-session.ts';
 
@@ -74,18 +75,24 @@ async function closeUpload(context: PushContext, id: string, digest: Digest): Pr
     yield* readParts(storage, session, request.signal);
     yield* receiveChunk(context, session.size, span);
   }
+  let left: readonly UploadPart[] = session.parts;
   try {
-    const isOnePart = session.parts.length === 1 && declared === 0;
     const isHashed = parseDigest(digest).algorithm === session.algorithm;
-    if (isOnePart && isHashed) await storePart(storage, digest, session);
-    else await storeVerified(storage, digest, whole(), declared === undefined ? undefined : session.size + declared);
+    if (left.length === 1 && declared === 0 && isHashed) {
+      if (session.digest !== digest) throw wrongDigest(digest, session.digest as Digest);
+      await movePart(storage, left[0]!, blobPath(digest));
+      left = [];
+    } else {
+      await storeVerified(storage, digest, whole(), declared === undefined ? undefined : session.size + declared);
+    }
   } catch (error) {
     // What has another digest than its client says, or has lost a part, cannot become right by sending more.
-    if (isRefusal(error, 'DIGEST_INVALID') || isRefusal(error, 'BLOB_UPLOAD_UNKNOWN')) await removeUpload(storage, id);
+    if (isRefusal(error, 'DIGEST_INVALID') || isRefusal(error, 'BLOB_UPLOAD_UNKNOWN'))
+      await removeUpload(storage, id, session.parts);
     throw error;
   }
   await storageRepository(storage, name).linkBlob(digest);
-  await removeUpload(storage, id);
+  await removeUpload(storage, id, left);
 }
 
 /** end-13: how far an upload has come. */
@@ -96,8 +103,8 @@ export async function getUpload(context: PushContext, id: string): Promise<Respo
 /** end-14: gives an upload up. */
 export async function deleteUpload(context: PushContext, id: string): Promise<Response> {
   const { storage, name, uploadLifetime } = context;
-  await findUpload(storage, name, id, uploadLifetime);
-  await removeUpload(storage, id);
+  const { parts } = await findUpload(storage, name, id, uploadLifetime);
+  await removeUpload(storage, id, parts);
   return new Response(null, { status: 204 });
 }
 
@@ -121,12 +128,6 @@ async function mountBlob(context: PushContext, digest: Digest, from: string | nu
   if (!(await storageRepository(storage, from).statBlob(digest))) return false;
   await storageRepository(storage, name).linkBlob(digest);
   return true;
-}
-
-/** Makes of an upload's one part the blob, whose digest is known since the part came. */
-async function storePart(storage: Storage, digest: Digest, session: UploadSession): Promise<void> {
-  if (session.digest !== digest) throw wrongDigest(digest, session.digest as Digest);
-  await moveFirstPart(storage, session, blobPath(digest));
 }
 
 /**

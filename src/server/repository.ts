@@ -21,6 +21,7 @@ import { parseJson } from '../oci/json.ts';
 import { serializeJson } from '../oci/serialize-json.ts';
 import type { Storage } from '../storage/storage.ts';
 import { writeStorageFile } from '../storage/write.ts';
+import type { Span } from './byte-ranges.ts';
 import type { ServedBlob, ServedManifest, ServedRepository } from './served.ts';
 
 /** A manifest that is to be stored, checked already. */
@@ -83,7 +84,10 @@ export function storageRepository(storage: Storage, name: string): Repository {
     async blob(digest) {
       const found = await repository.statBlob(digest);
       if (!found) return undefined;
-      return { size: found.size, read: (span) => storage.read(blobPath(digest), span) };
+      const { size } = found;
+      // Of a range an object store asks the size once more.
+      const isWhole = ({ start, end }: Span): boolean => start === 0 && end === size;
+      return { size, read: (span) => storage.read(blobPath(digest), isWhole(span) ? undefined : span) };
     },
 
     async tags() {
@@ -111,7 +115,8 @@ export function storageRepository(storage: Storage, name: string): Repository {
 
     async linkBlob(digest) {
       await makeKnown();
-      if (!(await storage.stat(blobLink(digest)))) await writeStorageFile(storage, blobLink(digest), []);
+      // Clients ask first, so that it is seldom there.
+      await writeStorageFile(storage, blobLink(digest), []);
     },
 
     async deleteBlob(digest) {

@@ -46,7 +46,7 @@ export interface ServedRepository {
   /** `undefined` where there is none, as for all here. */
   manifest(reference: string, signal?: AbortSignal): Promise<ServedManifest | undefined>;
   blob(digest: Digest, request: BlobRequest): Promise<ServedBlob | Response | undefined>;
-  /** In ASCII order; `undefined` where the repository is not known. */
+  /** `undefined` where the repository is not known. */
   tags(signal?: AbortSignal): Promise<string[] | undefined>;
   /** What has the manifest as its subject; `undefined` where that cannot be told, which makes clients look for themselves. */
   referrers(digest: Digest, signal?: AbortSignal): Promise<Descriptor[] | undefined>;

@@ -11,6 +11,8 @@ import { quotePath } from './path.ts';
 const chunkBytes = 256 * 1024;
 /** Of what is written; two of them are held for a file of some size. */
 const pieceBytes = 512 * 1024;
+/** So much goes to the disk at a time while more is being written: a wait of some hundredths of a second. */
+const syncBytes = 32 * 1024 * 1024;
 
 /** The path ends in what was meant: a link put in the last place is not followed, and opening a fifo does not hang. */
 export const readFlags: number = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
@@ -99,12 +101,13 @@ export function handleChunks(
 }
 
 /**
- * A file that is being written: chunks are gathered into pieces, of which one goes to the disk while the next is filled. Large chunks
- * go straight to the disk.
+ * A file that is being written: chunks are gathered into pieces, of which one goes to the file while the next is filled. Large chunks
+ * go straight to the file. Where it is to be durable, it is brought to the disk while it grows, so that little is left to wait for at its end.
  */
 export class FileWriter {
   readonly path: string;
   readonly #handle: FileHandle;
+  readonly #durable: boolean;
   readonly #failed: (cause: unknown) => unknown;
   #gathered: Uint8Array | undefined;
   #used = 0;
@@ -114,16 +117,24 @@ export class FileWriter {
   #flushed: Promise<void> = Promise.resolve();
   #tail: Promise<void> = Promise.resolve();
   #open = true;
+  /** Bytes written since the disk was last waited for. */
+  #unsynced = 0;
+  /** The wait for the disk, if there is one. */
+  #syncing: Promise<void> | undefined;
 
-  private constructor(path: string, handle: FileHandle, failed: (cause: unknown) => unknown) {
+  private constructor(path: string, handle: FileHandle, durable: boolean, failed: (cause: unknown) => unknown) {
     this.path = path;
     this.#handle = handle;
+    this.#durable = durable;
     this.#failed = failed;
   }
 
-  /** Creates `path`, which must not be there. `failed` makes the errors that writing throws; this call throws the platform's own. */
-  static async create(path: string, failed: (cause: unknown) => unknown): Promise<FileWriter> {
-    return new FileWriter(path, await open(path, 'wx'), failed);
+  /**
+   * Creates `path`, which must not be there. `finish` waits for the disk where `durable`. `failed` makes the errors that writing throws; this call
+   * throws the platform's own.
+   */
+  static async create(path: string, durable: boolean, failed: (cause: unknown) => unknown): Promise<FileWriter> {
+    return new FileWriter(path, await open(path, 'wx'), durable, failed);
   }
 
   /** Calls may overlap: they are written in the order of the calls, and after one has failed all others do. */
@@ -135,14 +146,16 @@ export class FileWriter {
     return written;
   }
 
-  /** Writes what is left, brings it to the disk where `durable`, and closes the file. Sets its permission bits to `mode` where given. */
-  async finish(options: { durable: boolean; mode?: number }): Promise<void> {
+  /** Writes what is left, brings it to the disk where the file is durable, and closes it. Sets its permission bits to `mode` where given. */
+  async finish(options: { mode?: number } = {}): Promise<void> {
     await this.#tail;
     try {
       this.#flush();
       await this.#flushed;
       if (options.mode !== undefined) await this.#handle.chmod(options.mode);
-      if (options.durable) await this.#handle.sync();
+      // Its failure is told once, and not by the next wait.
+      await this.#syncing;
+      if (this.#durable) await this.#handle.sync();
       this.#open = false;
       await this.#handle.close();
     } catch (error) {
@@ -154,6 +167,7 @@ export class FileWriter {
   async discard(): Promise<void> {
     await this.#tail.catch(() => {});
     await this.#flushed.catch(() => {});
+    await this.#syncing?.catch(() => {});
     this.#gathered = undefined;
     this.#other = undefined;
     if (this.#open) {
@@ -199,6 +213,20 @@ export class FileWriter {
       const { bytesWritten } = await this.#handle.write(bytes, offset, bytes.length - offset);
       offset += bytesWritten;
     }
+    this.#unsynced += bytes.length;
+    if (this.#durable && this.#unsynced >= syncBytes && this.#syncing === undefined) this.#syncAhead();
+  }
+
+  /** After a failure, which is for `finish` to tell, none is tried any more. */
+  #syncAhead(): void {
+    this.#unsynced = 0;
+    this.#syncing = this.#handle.datasync();
+    this.#syncing.then(
+      () => {
+        this.#syncing = undefined;
+      },
+      () => {},
+    );
   }
 }
 

@@ -93,9 +93,10 @@ export class NodeStorage implements Storage {
 
   async create(options: CreateOptions = {}): Promise<PendingFile> {
     this.#active++;
+    const durable = this.#durable && options.durable !== false;
     let writer: FileWriter;
     try {
-      writer = await this.#createTemporary();
+      writer = await this.#createTemporary(durable);
     } catch (error) {
       await this.#leave();
       throw diskFailed('creating a file in', this.root, error);
@@ -106,8 +107,8 @@ export class NodeStorage implements Storage {
         commit: async (path) => {
           checkFilePath(path);
           try {
-            await writer.finish({ durable: this.#durable });
-            await this.#place(writer.path, path);
+            await writer.finish();
+            await this.#place(writer.path, path, durable);
           } catch (error) {
             throw diskFailed('committing', path, error);
           }
@@ -138,10 +139,10 @@ export class NodeStorage implements Storage {
       const parent = await this.#resolve(dirname(from), from);
       const named = join(parent, basename(from));
       const real = await this.#locate(from);
-      await this.#place(real, to);
+      // A power cut may leave the file under both names, which the contract has room for.
+      await this.#place(real, to, this.#durable);
       // What has the name is a link to what was moved.
       if (real !== named) await unlink(named);
-      if (this.#durable) await syncDirectory(parent);
     } catch (error) {
       // Moved or deleted by another since it was looked up.
       if (errorCode(error) === 'ENOENT') throw notFound(from, this.root, error);
@@ -209,10 +210,10 @@ export class NodeStorage implements Storage {
   }
 
   /** Renames a finished file to its place, whose directories are made. */
-  async #place(file: string, path: string): Promise<void> {
+  async #place(file: string, path: string, durable: boolean): Promise<void> {
     const parent = await this.#makeDirectory(dirname(path), path);
     await rename(file, join(parent, basename(path)));
-    if (this.#durable) await syncDirectory(parent);
+    if (durable) await syncDirectory(parent);
   }
 
   /** The real path of a directory in the root. Each missing one is made only after its parent was seen to lie in the root. */
@@ -232,12 +233,12 @@ export class NodeStorage implements Storage {
     return this.#resolve(directory, path);
   }
 
-  async #createTemporary(): Promise<FileWriter> {
+  async #createTemporary(durable: boolean): Promise<FileWriter> {
     await this.#sweep();
     const path = join(this.#work, await temporaryName());
     for (;;) {
       try {
-        return await FileWriter.create(path, (cause) => diskFailed('writing a file in', this.root, cause));
+        return await FileWriter.create(path, durable, (cause) => diskFailed('writing a file in', this.root, cause));
       } catch (error) {
         // Not there yet, or tidied away by another process while it was empty.
         if (errorCode(error) !== 'ENOENT') throw error;

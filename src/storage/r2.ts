@@ -124,7 +124,7 @@ export class R2Storage implements Storage {
             await writer.finish(this.#key(path));
             if (!writer.isBound || options.path !== undefined) return;
             isStaged = true;
-            await this.#move(key, this.#key(path), writer.size);
+            await this.#move(key, this.#key(path));
           } catch (error) {
             throw bucketFailed('committing', path, error);
           }
@@ -158,11 +158,12 @@ export class R2Storage implements Storage {
   async move(from: string, to: string): Promise<void> {
     checkFilePath(from);
     this.#check(to);
-    const file = await this.stat(from);
-    if (!file) throw this.#notFound(from);
-    if (from === to) return;
+    if (from === to) {
+      if (!(await this.stat(from))) throw this.#notFound(from);
+      return;
+    }
     try {
-      await this.#move(this.#key(from), this.#key(to), file.size);
+      await this.#move(this.#key(from), this.#key(to));
     } catch (error) {
       throw bucketFailed('moving', from, error);
     }
@@ -227,12 +228,12 @@ export class R2Storage implements Storage {
   }
 
   /** R2 has no rename: read and written again, and then removed. */
-  async #move(from: string, to: string, size: number): Promise<void> {
-    const staged = await persistently(() => this.#bucket.get(from));
+  async #move(from: string, to: string): Promise<void> {
+    const staged = isTooLong(from) ? null : await persistently(() => this.#bucket.get(from));
     if (!staged) throw this.#notFound(from.slice(this.#prefix.length));
     const writer = new ObjectWriter(this.#bucket, to, this.#partSize);
     try {
-      for await (const chunk of wholeBody(staged.body, size, to, { reuse: true })) await writer.write(chunk);
+      for await (const chunk of wholeBody(staged.body, staged.size, to, { reuse: true })) await writer.write(chunk);
       await writer.finish();
     } catch (error) {
       await writer.abort();

@@ -41,6 +41,11 @@ export interface CreateOptions {
    * file straight to its place where they know it.
    */
   path?: string;
+  /**
+   * `false` for what is of use for a while only: adapters that wait for a disk need not, and after a power cut the file may be gone, or cut short.
+   * Default true.
+   */
+  durable?: boolean;
 }
 
 /** A file that is being written. Call `commit` or `abort` exactly once; after either, `write` and `commit` throw. */

@@ -6,8 +6,9 @@ export async function writeStorageFile(
   storage: Storage,
   path: string,
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: { durable?: boolean } = {},
 ): Promise<void> {
-  const file = await storage.create({ path });
+  const file = await storage.create({ ...options, path });
   try {
     for await (const chunk of chunks) await file.write(chunk);
     await file.commit(path);

@@ -1,7 +1,7 @@
 /** Runs the field's own tools for tests: skipped by name where one is missing, failed where `CI=true`. */
 import { type ExecFileException, execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -68,7 +68,9 @@ export function peerTest(needs: readonly Need[], behaviour: string, body: () => 
 
 /** A new directory that is gone when the test file ends. */
 export function temporaryDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'stowage-'));
+  // Short, as podman wants it, and without upper-case letters: of the path that an image is taken from, buildah makes its name.
+  const directory = join(tmpdir(), `stowage-${randomUUID().slice(0, 13)}`);
+  mkdirSync(directory);
   temporaryDirectories.push(directory);
   return directory;
 }
@@ -87,6 +89,8 @@ export function busyboxPath(): string {
 
 /** A private container store, driven by podman and buildah; nothing of it leaves its directory. */
 export interface ContainerStore {
+  /** The directory in which each layer lies unpacked, over those below it. */
+  layers: string;
   podman(args: readonly string[]): Promise<RunResult>;
   buildah(args: readonly string[]): Promise<RunResult>;
 }
@@ -96,6 +100,7 @@ export function containerStore(): ContainerStore {
   const directory = temporaryDirectory();
   const options = ['--storage-driver=vfs', '--root', join(directory, 'root'), '--runroot', join(directory, 'run')];
   return {
+    layers: join(directory, 'root/vfs/dir'),
     podman: (args) => run('podman', [...options, ...args]),
     buildah: (args) => run('buildah', [...options, ...args]),
   };

@@ -33,10 +33,30 @@ export function describeBytes(bytes: Uint8Array, mediaType = 'application/octet-
   return { mediaType, digest: digestOf(bytes), size: bytes.length };
 }
 
-/** The codes of an error in the protocol's form, which is checked. */
+/** distribution-spec, Error Codes. */
+const specifiedCodes = [
+  'BLOB_UNKNOWN',
+  'BLOB_UPLOAD_INVALID',
+  'BLOB_UPLOAD_UNKNOWN',
+  'DIGEST_INVALID',
+  'MANIFEST_BLOB_UNKNOWN',
+  'MANIFEST_INVALID',
+  'MANIFEST_UNKNOWN',
+  'NAME_INVALID',
+  'NAME_UNKNOWN',
+  'SIZE_INVALID',
+  'UNAUTHORIZED',
+  'DENIED',
+  'UNSUPPORTED',
+  'TOOMANYREQUESTS',
+];
+
+/** The codes of an error in the protocol's form, which is checked: of a refusal they are the specification's. */
 export async function codesOf(response: Response): Promise<string[]> {
   const { errors } = (await response.json()) as { errors: { code: string; message: string }[] };
-  if (!errors.every(({ code, message }) => /^[A-Z_]+$/.test(code) && typeof message === 'string'))
+  const isCode = (code: string): boolean =>
+    specifiedCodes.includes(code) || (response.status >= 500 && code === 'UNKNOWN');
+  if (errors.length === 0 || !errors.every(({ code, message }) => isCode(code) && typeof message === 'string'))
     throw new Error(`not the protocol's form: ${JSON.stringify(errors)}`);
   return errors.map(({ code }) => code);
 }

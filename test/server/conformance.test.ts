@@ -1,12 +1,13 @@
 /**
- * What distribution-spec 1.1 says that a registry MUST do, requirement by requirement in the specification's order. A test's name is
- * the requirement; those that bind clients alone are left out.
+ * What distribution-spec 1.1 says that a registry MUST do, in the specification's order. `requirements.node.test.ts` lists the requirements
+ * one by one, each with the test that shows it.
  */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestBy, digestOf } from '../../src/bytes/hash.ts';
-import { MemoryStorage, mediaTypes } from '../../src/index.ts';
+import { MemoryStorage, mediaTypes, StowageError } from '../../src/index.ts';
 import { serve } from '../../src/server/index.ts';
 import {
+  type Ask,
   bytesOf,
   type Client,
   clientOf,
@@ -30,6 +31,44 @@ const uuid = /[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/;
 async function bytesIn(response: Response): Promise<Uint8Array> {
   return new Uint8Array(await response.arrayBuffer());
 }
+
+describe('Requirements', () => {
+  test('every endpoint of the categories Pull, Push, Content Discovery and Content Management MUST be there', async () => {
+    const { manifest, bytes, layer } = await pushImage(client, 'a', 'v1', 'x');
+    const other = bytesOf('other');
+    const upload = await startUpload(client, 'a');
+    const type = { 'Content-Type': mediaTypes.manifest };
+    const cases: [method: string, path: string, status: number, ask?: Ask][] = [
+      ['GET', '/v2/', 200],
+      ['GET', `/v2/a/blobs/${layer.digest}`, 200],
+      ['HEAD', `/v2/a/blobs/${layer.digest}`, 200],
+      ['GET', '/v2/a/manifests/v1', 200],
+      ['HEAD', `/v2/a/manifests/${manifest.digest}`, 200],
+      ['POST', '/v2/a/blobs/uploads/', 202],
+      ['POST', `/v2/a/blobs/uploads/?digest=${digestOf(other)}`, 201, { body: other }],
+      ['POST', '/v2/a/blobs/uploads/?digest-algorithm=sha512', 202],
+      ['POST', `/v2/b/blobs/uploads/?mount=${layer.digest}&from=a`, 201],
+      ['PATCH', upload, 202, { body: 'x' }],
+      ['GET', upload, 204],
+      ['PUT', `${upload}?digest=${digestOf('x')}`, 201],
+      ['DELETE', await startUpload(client, 'a'), 204],
+      ['PUT', '/v2/a/manifests/v2', 201, { headers: type, body: bytes }],
+      ['PUT', `/v2/a/manifests/${manifest.digest}?tag=v3`, 201, { headers: type, body: bytes }],
+      ['GET', '/v2/a/tags/list', 200],
+      ['GET', '/v2/a/tags/list?n=1&last=v1', 200],
+      ['GET', `/v2/a/referrers/${manifest.digest}`, 200],
+      ['GET', `/v2/a/referrers/${manifest.digest}?artifactType=x`, 200],
+      ['DELETE', '/v2/a/manifests/v3', 202],
+      ['DELETE', `/v2/a/manifests/${manifest.digest}`, 202],
+      ['DELETE', `/v2/a/blobs/${layer.digest}`, 202],
+    ];
+    for (const [method, path, status, ask] of cases) {
+      const response = await client(method, path, ask);
+      // Warnings have a form and a length of their own: this registry has none to give.
+      expect([method, path, response.status, response.headers.get('warning')]).toEqual([method, path, status, null]);
+    }
+  });
+});
 
 describe('Pull', () => {
   test('end-1: GET /v2/ is answered with 200', async () => {
@@ -365,15 +404,20 @@ describe('Push', () => {
   });
 
   test('a manifest with a subject MUST be answered with OCI-Subject', async () => {
-    const { manifest: subject } = await pushImage(client, 'a', 'v1', 'x');
-    const body = { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [], subject };
-    const put = await client('PUT', '/v2/a/manifests/about', { headers: { 'Content-Type': mediaTypes.index }, body });
-    expect(put.headers.get('oci-subject')).toBe(subject.digest);
+    const { manifest: subject, config } = await pushImage(client, 'a', 'v1', 'x');
+    const common = { schemaVersion: 2, subject };
+    for (const body of [
+      { ...common, mediaType: mediaTypes.manifest, config, layers: [] },
+      { ...common, mediaType: mediaTypes.index, manifests: [] },
+    ]) {
+      const put = await client('PUT', '/v2/a/manifests/about', { headers: { 'Content-Type': body.mediaType }, body });
+      expect([put.status, put.headers.get('oci-subject')]).toEqual([201, subject.digest]);
+    }
   });
 });
 
 describe('Content Discovery', () => {
-  const tags = ['1.0', '1.10', '1.9', 'B', 'a', 'latest'];
+  const tags = ['1.0', '1.10', '1.9', 'a', 'B', 'LATEST', 'latest'];
 
   async function listed(path: string): Promise<{ tags: string[]; link: string | null }> {
     const response = await client('GET', path);
@@ -389,7 +433,7 @@ describe('Content Discovery', () => {
     for (const tag of [...tags].reverse()) await client('PUT', `/v2/a/b/manifests/${tag}`, { headers, body: bytes });
   });
 
-  test('tags MUST be listed with 200, in ASCII order', async () => {
+  test('tags MUST be listed with 200, in lexical order without regard to case', async () => {
     expect(await listed('/v2/a/b/tags/list')).toEqual({ tags, link: null });
   });
 
@@ -399,7 +443,7 @@ describe('Content Discovery', () => {
     expect(first.link).toMatch(/^<\/v2\/a\/b\/tags\/list\?[^>]*>; rel="next"$/);
     const next = await listed(/<(.*)>/.exec(first.link ?? '')?.[1] ?? '');
     expect(next).toEqual({ tags: tags.slice(4), link: null });
-    expect(await listed('/v2/a/b/tags/list?n=6')).toEqual({ tags, link: null });
+    expect(await listed('/v2/a/b/tags/list?n=7')).toEqual({ tags, link: null });
   });
 
   test('n=0 MUST give an empty list without Link', async () => {
@@ -407,8 +451,11 @@ describe('Content Discovery', () => {
   });
 
   test('last MUST be a tag, and the list goes on after it', async () => {
-    expect((await listed('/v2/a/b/tags/list?last=1.9&n=2')).tags).toEqual(['B', 'a']);
-    expect((await listed('/v2/a/b/tags/list?last=1.5')).tags).toEqual(['1.9', 'B', 'a', 'latest']);
+    expect((await listed('/v2/a/b/tags/list?last=1.9&n=2')).tags).toEqual(['a', 'B']);
+    expect((await listed('/v2/a/b/tags/list?last=1.5')).tags).toEqual(['1.9', 'a', 'B', 'LATEST', 'latest']);
+    expect((await listed('/v2/a/b/tags/list?last=LATEST')).tags).toEqual(['latest']);
+    // A tag, and no place in the list.
+    expect((await listed('/v2/a/b/tags/list?last=3')).tags).toEqual(['a', 'B', 'LATEST', 'latest']);
   });
 
   test('a repository without tags is listed as empty', async () => {
@@ -445,8 +492,12 @@ describe('Content Discovery', () => {
       const annotations = { 'com.example.note': 'yes' };
       const typed = await pushImage(client, 'a/b', undefined, '1', { subject, artifactType: 'text/sbom', annotations });
       const untyped = await pushImage(client, 'a/b', undefined, '2', { subject });
+      const empty = await pushImage(client, 'a/b', undefined, '3', { subject, artifactType: null });
       const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [], subject, annotations };
-      await client('PUT', '/v2/a/b/manifests/about', { headers: { 'Content-Type': mediaTypes.index }, body: index });
+      const emptyIndex = { ...index, artifactType: null };
+      const typedIndex = { ...index, artifactType: 'text/list' };
+      for (const body of [index, emptyIndex, typedIndex])
+        await client('PUT', '/v2/a/b/manifests/about', { headers: { 'Content-Type': mediaTypes.index }, body });
       const response = await client('GET', `/v2/a/b/referrers/${subject.digest}`);
       const { manifests } = (await response.json()) as { manifests: { digest: string }[] };
       const byDigest = (one: { digest: string }, other: { digest: string }): number =>
@@ -455,13 +506,28 @@ describe('Content Discovery', () => {
         [
           { ...typed.manifest, artifactType: 'text/sbom', annotations },
           { ...untyped.manifest, artifactType: mediaTypes.config },
+          { ...empty.manifest, artifactType: mediaTypes.config },
           { ...describeBytes(json(index), mediaTypes.index), annotations },
+          { ...describeBytes(json(emptyIndex), mediaTypes.index), annotations },
+          { ...describeBytes(json(typedIndex), mediaTypes.index), artifactType: 'text/list', annotations },
         ].sort(byDigest),
       );
       expect(response.headers.get('oci-filters-applied')).toBeNull();
       const filtered = await client('GET', `/v2/a/b/referrers/${subject.digest}?artifactType=text/sbom`);
       expect(filtered.headers.get('oci-filters-applied')).toBe('artifactType');
       expect(((await filtered.json()) as { manifests: unknown[] }).manifests).toHaveLength(1);
+    });
+
+    test('MUST hold what was pushed for registries without the API, and is listed under the referrers tag', async () => {
+      const { manifest: subject } = await pushImage(client, 'a/b', 'v1', 'subject');
+      const { manifest } = await pushImage(client, 'a/b', undefined, '1', { subject });
+      const list = { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [manifest] };
+      const headers = { 'Content-Type': mediaTypes.index };
+      const tag = subject.digest.replace(':', '-');
+      expect((await client('PUT', `/v2/a/b/manifests/${tag}`, { headers, body: list })).status).toBe(201);
+      const response = await client('GET', `/v2/a/b/referrers/${subject.digest}`);
+      const { manifests } = (await response.json()) as { manifests: unknown[] };
+      expect(manifests).toEqual([{ ...manifest, artifactType: mediaTypes.config }]);
     });
 
     test('MUST be linked page by page where one index cannot hold them', async () => {
@@ -544,6 +610,22 @@ describe('Error Codes', () => {
     const { errors } = (await response.json()) as { errors: Record<string, unknown>[] };
     expect(errors).toHaveLength(1);
     expect(Object.keys(errors[0] ?? {}).sort()).toEqual(['code', 'detail', 'message']);
+  });
+
+  test("the code of a refusal MUST be one of the specification's, whatever upstream says", async () => {
+    for (const [status, registryCodes, expected] of [
+      [404, ['TAG_INVALID'], 'MANIFEST_UNKNOWN'],
+      [400, ['MANIFEST_UNVERIFIED'], 'UNSUPPORTED'],
+      [418, undefined, 'UNSUPPORTED'],
+      [400, ['DIGEST_INVALID'], 'DIGEST_INVALID'],
+    ] as const) {
+      const fail = (): never => {
+        throw new StowageError('REGISTRY_FAILED', 'upstream', { status, registryCodes });
+      };
+      const source = { resolve: async () => fail(), has: async () => fail(), read: async () => fail() };
+      const response = await clientOf(serve(() => source))('GET', '/v2/a/manifests/v1');
+      expect([response.status, await codesOf(response)]).toEqual([status, [expected]]);
+    }
   });
 
   test('what is no endpoint is 404, and what an endpoint does not do 405', async () => {

@@ -136,6 +136,10 @@ describe('an upload', () => {
     const brief = clientOf(serve(storage, { uploadLifetime: 1 }));
     const location = await startUpload(brief, 'a');
     await client('PATCH', location, { body: 'content' });
+    // As a power cut may leave one.
+    await writeStorageFile(storage, `uploads/${crypto.randomUUID()}.session`, [bytesOf('{"id"')]);
+    // As of a request that was cut off after another had ended the upload.
+    await writeStorageFile(storage, `uploads/${crypto.randomUUID()}.part-0-x`, [bytesOf('lost')]);
     await new Promise((resolve) => setTimeout(resolve, 20));
     await expectRefusal(await brief('PATCH', location, { body: 'more' }), 404, 'BLOB_UPLOAD_UNKNOWN');
     await brief('POST', `/v2/a/blobs/uploads/?digest=${digestOf('x')}`, { body: 'x' });
@@ -179,7 +183,7 @@ describe('an upload', () => {
   });
 
   test('whose closing failed at any step is closed by sending it again', async () => {
-    const changes = ['create', 'move', 'delete', 'exclusive'] as const;
+    const changes = ['create', 'move', 'delete'] as const;
     let failed = 0;
     for (const chunks of [['content'], ['con', 'tent']]) {
       for (let step = 1; ; step++) {
@@ -356,7 +360,7 @@ describe('a name', () => {
           const name = parts.join('');
           const path = method === 'POST' ? `/v2/${name}/blobs/uploads/` : `/v2/${name}/manifests/v1`;
           await client(method, path);
-          const sessions = (await filesIn(storage)).filter((file) => !/^uploads\/[\da-f-]{36}\/session$/.test(file));
+          const sessions = (await filesIn(storage)).filter((file) => !/^uploads\/[\da-f-]{36}\.session$/.test(file));
           expect([sessions, faults]).toEqual([[], []]);
         },
       ),

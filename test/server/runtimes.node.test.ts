@@ -1,23 +1,28 @@
-/** The server in Deno, Bun and workerd with R2, on their own HTTP servers: skopeo, podman and buildah push and pull there, twenty at once and one by one. */
-import { readdirSync, readFileSync } from 'node:fs';
+/** The server in Node, Deno, Bun and workerd with R2, on their own HTTP servers: skopeo, umoci, podman and buildah push and pull there, twenty at once. */
+import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { build } from 'esbuild';
 import { afterEach, describe, expect, test } from 'vitest';
-import { exportDirectory, Image } from '../../src/index.ts';
+import { digestOf } from '../../src/bytes/hash.ts';
+import { exportDirectory, Image, Layout } from '../../src/index.ts';
 import { RemoteRepository } from '../../src/registry/index.ts';
 import { NodeStorage } from '../../src/storage/node.ts';
-import { findPeer, inContinuousIntegration } from '../peers/debian.ts';
-import { busyboxPath, containerStore, peerTest, run, temporaryDirectory } from '../peers/peers.ts';
+import type { R2BucketBinding } from '../../src/storage/r2.ts';
+import { inContinuousIntegration } from '../peers/debian.ts';
+import { containerStore, peerTest, run, temporaryDirectory } from '../peers/peers.ts';
 import { bun } from '../runtimes/bun.ts';
 import { deno } from '../runtimes/deno.ts';
 import { lineOf, startProgram } from '../runtimes/runtime.ts';
 import { workerd } from '../runtimes/workerd.ts';
 import { startBucketWorker } from '../storage/bucket-worker.ts';
+import { filesIn } from './client.ts';
 
 /** A server that runs, over an empty storage. */
 interface Started {
   host: string;
+  /** Names of all files that the storage holds, its own included. */
+  files(): Promise<string[]>;
   stop(): Promise<void>;
 }
 
@@ -29,6 +34,11 @@ interface Place {
 }
 
 const places: Place[] = [
+  {
+    name: 'Node',
+    find: () => process.execPath,
+    start: (program) => startBundle('node', program, (bundle, directory) => [bundle, directory]),
+  },
   {
     name: 'Deno',
     find: deno.find,
@@ -57,7 +67,14 @@ const places: Place[] = [
         flags: ['nodejs_compat', 'enable_request_signal'],
         secure,
       });
-      return { host: (await miniflare.ready).host, stop: () => miniflare.dispose() };
+      return {
+        host: (await miniflare.ready).host,
+        async files() {
+          const bucket = (await miniflare.getR2Bucket('BUCKET')) as unknown as R2BucketBinding;
+          return (await bucket.list()).objects.map(({ key }) => key);
+        },
+        stop: () => miniflare.dispose(),
+      };
     },
   },
 ];
@@ -77,12 +94,17 @@ async function startBundle(
     external: ['node:*'],
     logLevel: 'warning',
   });
-  const { child, stop, ended } = startProgram(program, arguments_(bundle, temporaryDirectory()));
+  const directory = temporaryDirectory();
+  const { child, stop, ended } = startProgram(program, arguments_(bundle, directory));
   const port = await lineOf(child.stdio[1] as Readable, /listening on (\d+)/).catch(async (error) => {
     await stop();
     throw new Error(`${error.message}\n${await ended}`);
   });
-  return { host: `127.0.0.1:${/\d+/.exec(port)?.[0]}`, stop };
+  return {
+    host: `127.0.0.1:${/\d+/.exec(port)?.[0]}`,
+    files: () => filesIn(new NodeStorage(directory)),
+    stop,
+  };
 }
 
 let stop: (() => Promise<void>) | undefined;
@@ -92,10 +114,71 @@ afterEach(async () => {
   stop = undefined;
 });
 
-async function start(place: Place, program: string, { secure }: { secure: boolean }): Promise<string> {
+async function start(place: Place, program: string, { secure }: { secure: boolean }): Promise<Started> {
   const started = await place.start(program, secure);
   stop = started.stop;
-  return started.host;
+  return started;
+}
+
+/** An image that a tool has pulled: its ID, which is the digest of its configuration, and its file `noise`. */
+interface Pulled {
+  id: string;
+  noise: Uint8Array;
+}
+
+/** A client of registries. */
+interface Tool {
+  name: string;
+  /** Takes the image of a layout, once, and gives its ID and what pushes it to a name. */
+  load(layout: string): Promise<{ id: string; push(name: string): Promise<unknown> }>;
+  /** Pulls into an empty place of its own. */
+  pull(name: string): Promise<Pulled>;
+}
+
+const tools: readonly Tool[] = [
+  {
+    name: 'skopeo',
+    load: async (layout) => ({ id: await idIn(layout), push: (name) => pushLayout(layout, name) }),
+    async pull(name) {
+      const layout = await pullLayout(name);
+      const files = await (await imageIn(layout)).files();
+      return { id: await idIn(layout), noise: await files.readFile('noise') };
+    },
+  },
+  {
+    name: 'umoci',
+    async load(layout) {
+      const own = join(temporaryDirectory(), 'own');
+      cpSync(layout, own, { recursive: true });
+      await run('umoci', ['insert', '--image', `${own}:app`, join(own, 'oci-layout'), '/added']);
+      return { id: await idIn(own), push: (name) => pushLayout(own, name) };
+    },
+    async pull(name) {
+      const layout = await pullLayout(name);
+      const bundle = join(temporaryDirectory(), 'bundle');
+      await run('umoci', ['unpack', '--image', `${layout}:app`, bundle]);
+      return { id: await idIn(layout), noise: readFileSync(join(bundle, 'rootfs/noise')) };
+    },
+  },
+  containerTool('podman'),
+  containerTool('buildah'),
+];
+
+function containerTool(name: 'podman' | 'buildah'): Tool {
+  return {
+    name,
+    async load(layout) {
+      const store = containerStore();
+      const id = (await store[name](['pull', '-q', `oci:${layout}:app`])).stdout.trim();
+      return { id, push: (to) => store[name](['push', '-q', '--tls-verify=false', id, `docker://${to}`]) };
+    },
+    async pull(from) {
+      const store = containerStore();
+      const id = (await store[name](['pull', '-q', '--tls-verify=false', from])).stdout.trim();
+      const layer = readdirSync(store.layers).find((entry) => existsSync(join(store.layers, entry, 'noise')));
+      return { id, noise: readFileSync(join(store.layers, layer!, 'noise')) };
+    },
+  };
 }
 
 const skopeo = (...args: string[]): Promise<unknown> =>
@@ -108,60 +191,69 @@ const skopeo = (...args: string[]): Promise<unknown> =>
     ...args,
   ]);
 
-function blobsOf(layout: string): string[] {
-  return readdirSync(join(layout, 'blobs/sha256')).sort();
+function pushLayout(layout: string, name: string): Promise<unknown> {
+  return skopeo(`oci:${layout}:app`, `docker://${name}`);
 }
 
-async function sourceLayout(): Promise<string> {
-  const directory = temporaryDirectory();
-  const program = { path: 'busybox', body: readFileSync(busyboxPath()), mode: 0o755 };
-  const noise = { path: 'noise', body: new Uint8Array(20 * 1024 * 1024).map((_, at) => (at * at) >> 3) };
-  const image = await Image.scratch().addLayer([program, noise], { compression: 'none' });
-  await exportDirectory(image, new NodeStorage(directory), { tag: 'app' });
-  return directory;
+async function pullLayout(name: string): Promise<string> {
+  const layout = join(temporaryDirectory(), 'back');
+  await skopeo(`docker://${name}`, `oci:${layout}:app`);
+  return layout;
+}
+
+async function imageIn(layout: string): Promise<Image> {
+  return Image.from(await Layout.open(new NodeStorage(layout)), 'app');
+}
+
+async function idIn(layout: string): Promise<string> {
+  return digestOf((await imageIn(layout)).configBytes).replace('sha256:', '');
+}
+
+const noise = new Uint8Array(6 * 1024 * 1024).map((_, at) => (at * at) >> 3);
+let source: Promise<{ tool: Tool; id: string; push(name: string): Promise<unknown> }[]> | undefined;
+
+/** Each tool with the image of one layout, or of one made from it. */
+function loaded(): NonNullable<typeof source> {
+  source ??= (async () => {
+    const layout = temporaryDirectory();
+    const image = await Image.scratch().addLayer([{ path: 'noise', body: noise }], { compression: 'none' });
+    await exportDirectory(image, new NodeStorage(layout), { tag: 'app' });
+    return Promise.all(tools.map(async (tool) => ({ tool, ...(await tool.load(layout)) })));
+  })();
+  return source;
 }
 
 describe('the server', () => {
   for (const place of places) {
-    test(`takes from twenty skopeos at once and gives back the same: in ${place.name}`, async (context) => {
-      const program = place.find();
-      if (program === undefined || findPeer('skopeo') === undefined || findPeer('busybox') === undefined) {
-        if (inContinuousIntegration()) throw new Error(`missing ${place.name}, skopeo or busybox`);
-        return context.skip(`missing ${place.name}, skopeo or busybox`);
-      }
-      const host = await start(place, program, { secure: true });
-      const from = await sourceLayout();
-      // To an empty registry, since else they would mount what one of them has brought.
-      const tags = Array.from({ length: 20 }, (_, at) => `many/${at % 4}:${at}`);
-      await Promise.all(tags.map((tag) => skopeo(`oci:${from}:app`, `docker://${host}/${tag}`)));
-      const layouts = tags.map(() => join(temporaryDirectory(), 'back'));
-      await Promise.all(tags.map((tag, at) => skopeo(`docker://${host}/${tag}`, `oci:${layouts[at]}:app`)));
-      for (const layout of layouts) expect(blobsOf(layout)).toEqual(blobsOf(from));
-      await skopeo(`oci:${from}:app`, `docker://${host}/team/app:1`);
-      const back = join(temporaryDirectory(), 'back');
-      await skopeo(`docker://${host}/team/app:1`, `oci:${back}:app`);
-      expect(blobsOf(back)).toEqual(blobsOf(from));
-    });
-
     peerTest(
-      ['podman', 'buildah', 'skopeo', 'busybox', 'root'],
-      `takes from podman and buildah, and they pull it again: in ${place.name}`,
+      ['skopeo', 'umoci', 'podman', 'buildah', 'root'],
+      `takes from twenty clients at once, five of each tool, and gives to twenty what another tool brought: in ${place.name}`,
       async () => {
         const program = place.find();
         if (program === undefined) {
           if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
           return;
         }
-        const host = await start(place, program, { secure: true });
-        const from = await sourceLayout();
-        await run('skopeo', ['copy', '--quiet', `oci:${from}:app`, `docker-archive:${from}/app.tar:localhost/app:1`]);
-        const store = containerStore();
-        await store.podman(['load', '-q', '-i', `${from}/app.tar`]);
-        await store.podman(['push', '-q', '--tls-verify=false', 'localhost/app:1', `docker://${host}/podman/app:1`]);
-        await store.buildah(['push', '-q', '--tls-verify=false', 'localhost/app:1', `docker://${host}/buildah/app:1`]);
-        const other = containerStore();
-        await other.podman(['pull', '-q', '--tls-verify=false', `${host}/buildah/app:1`]);
-        await other.buildah(['pull', '-q', '--tls-verify=false', `${host}/podman/app:1`]);
+        const { host, files } = await start(place, program, { secure: true });
+        const sources = await loaded();
+        const clients = Array.from({ length: 20 }, (_, at) => {
+          const from = sources[at % 4]!;
+          return {
+            from,
+            to: sources[(at + 1 + (at >> 2)) % 4]!.tool,
+            name: `${host}/many/${at % 3}:${from.tool.name}-${at}`,
+          };
+        });
+        // To an empty registry, since else they would mount what one of them has brought.
+        await Promise.all(clients.map(({ from, name }) => from.push(name)));
+        await Promise.all(
+          clients.map(async ({ from, to, name }) => {
+            const pulled = await to.pull(name);
+            const isIntact = Buffer.from(noise).equals(pulled.noise);
+            expect([name, to.name, pulled.id, isIntact]).toEqual([name, to.name, from.id, true]);
+          }),
+        );
+        expect((await files()).filter((path) => path.startsWith('uploads/'))).toEqual([]);
       },
     );
 
@@ -171,7 +263,7 @@ describe('the server', () => {
         if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
         return context.skip(`missing ${place.name}`);
       }
-      const host = await start(place, program, { secure: false });
+      const { host } = await start(place, program, { secure: false });
       const repository = new RemoteRepository(`${host}/a`, { chunkSize: 1024 * 1024 });
       const content = new Uint8Array(5_000_000).map((_, at) => at >> 8);
       const { digest, size } = await repository.write(
@@ -191,4 +283,48 @@ describe('the server', () => {
       expect(Buffer.from(await part.arrayBuffer()).equals(content.subarray(1000, 2000))).toBe(true);
     });
   }
+});
+
+describe('the server over R2', () => {
+  test('asks the bucket few times for a small blob, and leaves nothing but what it holds', async (context) => {
+    const place = places.find(({ name }) => name === 'workerd with R2')!;
+    const program = place.find();
+    if (program === undefined) {
+      if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
+      return context.skip(`missing ${place.name}`);
+    }
+    const { host, files } = await start(place, program, { secure: false });
+    let operations = 0;
+    const ask = async (method: string, path: string, body?: string): Promise<string> => {
+      const response = await fetch(new URL(path, `http://${host}`), { method, body });
+      expect(response.ok).toBe(true);
+      await response.arrayBuffer();
+      operations += Number(response.headers.get('r2-operations'));
+      return response.headers.get('location') ?? '';
+    };
+    const uploads = '/v2/a/blobs/uploads/';
+    const ways: Record<string, (content: string, query: string) => Promise<unknown>> = {
+      // The first looks for expired uploads, and makes the repository known.
+      first: (content, query) => ask('POST', uploads + query, content),
+      POST: (content, query) => ask('POST', uploads + query, content),
+      'POST, PUT': async (content, query) => ask('PUT', (await ask('POST', uploads)) + query, content),
+      'POST, PATCH, PUT': async (content, query) =>
+        ask('PUT', (await ask('PATCH', await ask('POST', uploads), content)) + query),
+      GET: () => ask('GET', `/v2/a/blobs/${digestOf('first')}`),
+    };
+    const counts: Record<string, number> = {};
+    for (const [way, go] of Object.entries(ways)) {
+      operations = 0;
+      await go(way, `?digest=${digestOf(way)}`);
+      counts[way] = operations;
+    }
+    expect(counts).toEqual({ first: 8, POST: 5, 'POST, PUT': 8, 'POST, PATCH, PUT': 14, GET: 3 });
+    const kinds = (await files()).map((path) => path.replace(/[\da-f]{64}$/, '…'));
+    expect([...new Set(kinds)].sort()).toEqual([
+      'blobs/sha256/…',
+      'catalog/a/_repository',
+      'repositories/a/_blobs/sha256/…',
+      'uploads-swept',
+    ]);
+  });
 });

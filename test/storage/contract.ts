@@ -105,6 +105,15 @@ export function storageContract(
       expect(await paths(storage)).toEqual(['empty', 'never/written']);
     });
 
+    test('a file that need not be durable is a file like any other', async () => {
+      const file = await storage.create({ path: 'for/a while', durable: false });
+      await file.write(bytes('content'));
+      await file.commit('for/a while');
+      await storage.move('for/a while', 'for/longer');
+      expect(await text(storage, 'for/longer')).toBe('content');
+      expect(await paths(storage)).toEqual(['for/longer']);
+    });
+
     test('ranges are half-open, and cut to the size', async () => {
       await put(storage, 'digits', '0123456789');
       expect(await text(storage, 'digits', {})).toBe('0123456789');

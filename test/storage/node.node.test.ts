@@ -55,6 +55,18 @@ describe('the directory', () => {
     expect(await paths(linked)).toEqual(['a/b']);
   });
 
+  test('holds a large file as it was written, which goes to the disk while it grows', async () => {
+    const chunk = pattern(1_000_000);
+    const [kept, dropped] = [await storage.create(), await storage.create()];
+    for (let count = 0; count < 100; count++) await Promise.all([kept.write(chunk), dropped.write(chunk)]);
+    await Promise.all([kept.commit('large'), dropped.abort()]);
+    const written = await readFile(join(storage.root, 'large'));
+    expect(written.length).toBe(100_000_000);
+    for (let at = 0; at < written.length; at += chunk.length)
+      expect(written.subarray(at, at + chunk.length).equals(chunk)).toBe(true);
+    expect(readdirSync(storage.root)).toEqual(['large']);
+  });
+
   test('holds each file under its own path, and nothing else', async () => {
     await put(storage, 'blobs/sha256/abc', 'x');
     expect(readdirSync(storage.root)).toEqual(['blobs']);

@@ -1,4 +1,7 @@
-/** The Worker in which R2Storage is tested: `/suite` runs the tests, `/tag` is one of many requests that tag in one bucket, `/layer` builds one layer. */
+/**
+ * The Worker in which R2Storage is tested: `/suite` runs the tests, `/tag` is one of many requests that tag in one bucket, `/lock` holds a lock and `/holder`
+ * says who does, `/layer` builds one layer.
+ */
 import { blobStore } from '../../src/content/blob-store.ts';
 import { createLayer } from '../../src/layer/create-layer.ts';
 import { Layout } from '../../src/layout/layout.ts';
@@ -37,6 +40,15 @@ export default {
       case '/layer': {
         const compression = searchParams.get('compression') as 'none' | 'gzip';
         return Response.json(await buildLayer(bucket, number('size'), compression, searchParams.has('collect')));
+      }
+      case '/lock': {
+        const task = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, number('hold') * 1000));
+        await new R2Storage(bucket, { prefix: 'locked/' }).exclusive('name', task);
+        return new Response('released');
+      }
+      case '/holder': {
+        const [lock] = (await bucket.list({ prefix: 'locked/' })).objects;
+        return new Response(lock && (await bucket.get(lock.key))?.body);
       }
       case '/hold': {
         const held = new Uint8Array(number('size')).fill(1);

@@ -1,3 +1,5 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -35,6 +37,32 @@ describe("R2Storage in Cloudflare's runtime", () => {
     expect(await (await ask('/count')).json()).toBe(200);
   }, 300_000);
 });
+
+test('a lock whose holder was cut off with its runtime goes to the next one, once the lease has run out', async () => {
+  const entry = join(import.meta.dirname, 'r2-worker.ts');
+  const directory = mkdtempSync(join(tmpdir(), 'stowage-r2-'));
+  const holderAt = async (at: URL): Promise<string> =>
+    (await (await fetch(new URL('/holder', at))).text()).split(' ', 1)[0]!;
+  const first = await startBucketWorker(entry, { directory });
+  let second: Miniflare | undefined;
+  try {
+    const at = await first.ready;
+    const cutOff = expect(fetch(new URL('/lock?hold=600', at))).rejects.toThrow();
+    await expect.poll(() => holderAt(at), { timeout: 30_000 }).not.toBe('');
+    const holder = await holderAt(at);
+    await first.dispose();
+    await cutOff;
+    second = await startBucketWorker(entry, { directory });
+    const now = await second.ready;
+    expect(await holderAt(now)).toBe(holder);
+    expect(await (await fetch(new URL('/lock?hold=0', now))).text()).toBe('released');
+    expect(await holderAt(now)).toBe('');
+  } finally {
+    await first.dispose().catch(() => {});
+    await second?.dispose();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}, 120_000);
 
 const mebibyte = 1024 * 1024;
 
