@@ -3,7 +3,8 @@
  * up when asked for and never imported, so that one build runs where they are missing.
  */
 
-interface ProcessLike {
+/** @internal */
+export interface ProcessLike {
   getBuiltinModule?: (name: string) => unknown;
   env?: Record<string, unknown>;
   versions?: Record<string, unknown>;
@@ -59,20 +60,7 @@ export function isDeno(): boolean {
   return processLike()?.versions?.deno !== undefined;
 }
 
-/**
- * What `fetch` must be told so that it sends a body while that is being made; `undefined` where it cannot: a browser can over HTTP/2 alone. Node
- * keeps aside all that it sends, for a redirect that may come, unless redirects are errors; and only a request without a window takes that into account.
- */
-export function requestStreaming(): Record<string, unknown> | undefined {
-  const { deno, bun, undici } = processLike()?.versions ?? {};
-  if (deno !== undefined || bun !== undefined || userAgent() === 'Cloudflare-Workers') return { duplex: 'half' };
-  return undici === undefined ? undefined : { duplex: 'half', redirect: 'error', window: null };
-}
-
-function userAgent(): string | undefined {
-  return (globalThis as { navigator?: { userAgent?: string } }).navigator?.userAgent;
-}
-
-function processLike(): ProcessLike | undefined {
+/** @internal */
+export function processLike(): ProcessLike | undefined {
   return (globalThis as { process?: ProcessLike }).process;
 }

@@ -1,6 +1,6 @@
 /** A registry as a place to send requests to: one set of credentials, tokens and retries for all its repositories. */
 import { readBytes } from '../bytes/byte-source.ts';
-import { requestStreaming } from '../bytes/runtime.ts';
+import { requestStreaming } from '../bytes/request-streaming.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
 import { parseReference } from '../oci/reference.ts';

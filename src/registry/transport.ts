@@ -1,6 +1,6 @@
 /** One request and its answer: redirects followed by our own rules, silence bounded, credentials kept to the registry. */
 import { readChunks, toStream } from '../bytes/byte-source.ts';
-import { requestStreaming } from '../bytes/runtime.ts';
+import { requestStreaming } from '../bytes/request-streaming.ts';
 import { followLocation, isConfidential } from './address.ts';
 import { broken, disconnected } from './failure.ts';
 import { Transient } from './retry.ts';
