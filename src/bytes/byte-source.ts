@@ -299,7 +299,7 @@ function openIterator(source: unknown): AsyncIterator<Uint8Array> | Iterator<Uin
   if (iterator === undefined) {
     throw new StowageError(
       'ARGUMENT_INVALID',
-      `${describe(source)} is no source of bytes. Give a Uint8Array, ArrayBuffer, string, Blob, ReadableStream, or an iterable of Uint8Array.`,
+      `${describe(source)} is no source of bytes. Give a Uint8Array, ArrayBuffer, string, Blob, ReadableStream or iterable of Uint8Array.`,
     );
   }
   // Only what is its own iterator (a generator) is spent by reading; an array or a collection begins anew.
@@ -321,14 +321,14 @@ function checkChunk(chunk: unknown): Uint8Array {
   if (isBytes(chunk)) return chunk;
   throw new StowageError(
     'ARGUMENT_INVALID',
-    `A source of bytes gave ${describe(chunk)}, where each chunk must be a Uint8Array. Encode text with TextEncoder first.`,
+    `A source gave ${describe(chunk)} where each chunk must be a Uint8Array. Encode text first.`,
   );
 }
 
 function bodyConsumed(kind: 'stream' | 'iterator'): StowageError {
   return new StowageError(
     'BODY_CONSUMED',
-    `This ${kind} is locked or was read from before, so its bytes are gone. Give a new one, or a Blob or Uint8Array, which can be read twice.`,
+    `This ${kind} is locked or was read before. Give a new one, or a Blob, which can be read twice.`,
   );
 }
 
