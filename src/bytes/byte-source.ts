@@ -328,7 +328,7 @@ function checkChunk(chunk: unknown): Uint8Array {
 function bodyConsumed(kind: 'stream' | 'iterator'): StowageError {
   return new StowageError(
     'BODY_CONSUMED',
-    `This ${kind} is locked or was read before. Give a new one, or a Blob, which can be read twice.`,
+    `This ${kind} is locked or was read before. Give a new one, or a Blob.`,
   );
 }
 
