@@ -3,7 +3,8 @@
  * up when asked for and never imported, so that one build runs where they are missing.
  */
 
-interface ProcessLike {
+/** @internal */
+export interface ProcessLike {
   getBuiltinModule?: (name: string) => unknown;
   env?: Record<string, unknown>;
   versions?: Record<string, unknown>;
@@ -59,6 +60,7 @@ export function isDeno(): boolean {
   return processLike()?.versions?.deno !== undefined;
 }
 
-function processLike(): ProcessLike | undefined {
+/** @internal */
+export function processLike(): ProcessLike | undefined {
   return (globalThis as { process?: ProcessLike }).process;
 }

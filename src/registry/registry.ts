@@ -1,5 +1,6 @@
 /** A registry as a place to send requests to: one set of credentials, tokens and retries for all its repositories. */
 import { readBytes } from '../bytes/byte-source.ts';
+import { requestStreaming } from '../bytes/request-streaming.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
 import { parseReference } from '../oci/reference.ts';
@@ -15,7 +16,7 @@ import { type Exchange, type Fetch, type Sending, send, type Transport } from '.
 export interface RegistryOptions {
   /** Who the user is; default: nobody, which is enough to pull what is public. */
   credentials?: CredentialsCallback;
-  /** In place of the runtime's own. It must heed `redirect: 'manual'`. */
+  /** In place of the runtime's own. It must heed `redirect: 'manual'`, and take streams as bodies unless `streamUploads` is false. */
   fetch?: Fetch;
   /** http in place of https. Default: for loopback hosts only. No credentials go over http to any other host. */
   plainHttp?: boolean;
@@ -26,8 +27,13 @@ export interface RegistryOptions {
   /** Milliseconds without a byte after which a connection counts as broken. Default 60,000. */
   timeout?: number;
   /**
-   * Bytes of one request of an upload. What is smaller goes in one; of what is larger, two such chunks are in memory at a time. Raised to what the
-   * registry asks for. Default 8 MiB.
+   * Whether a blob that is known by digest and size, and can be read again, goes up in one request while it is read, with next to nothing of it in
+   * memory. Where the registry refuses that, it goes in chunks. Default: where the runtime can (Node, Deno, Bun, workerd; browsers cannot).
+   */
+  streamUploads?: boolean;
+  /**
+   * Bytes of one request of an upload in chunks. What is smaller goes in one; of what is larger, two such chunks are in memory at a time. Raised to
+   * what the registry asks for. Default 8 MiB.
    */
   chunkSize?: number;
   /** Told what the registry says of its limits, with each answer that does. */
@@ -60,6 +66,8 @@ export class Registry {
   readonly origin: URL;
   readonly limits: Limits;
   readonly chunkSize: number;
+  /** Whether uploads are streamed: no more once the registry has refused one. @internal */
+  streamUploads: boolean;
   readonly #transport: Transport & RetryOptions;
   readonly #authorizer: Authorizer;
   readonly #options: RegistryOptions;
@@ -81,6 +89,7 @@ export class Registry {
     this.chunkSize = options.chunkSize ?? 8 * 1024 * 1024;
     if (!Number.isSafeInteger(this.chunkSize) || this.chunkSize < 1)
       throw new StowageError('ARGUMENT_INVALID', 'chunkSize must be a whole number of bytes, at least 1.');
+    this.streamUploads = options.streamUploads ?? requestStreaming() !== undefined;
     this.#options = options;
     const { retries = 4, retryDelay = 250, timeout = 60_000 } = options;
     this.#transport = { fetch: options.fetch ?? ((url, init) => fetch(url, init)), timeout, retries, retryDelay };

@@ -8,6 +8,7 @@ import { checkStored } from './manifests.ts';
 import type { Registry } from './registry.ts';
 import { pauseBefore, Transient } from './retry.ts';
 import { repositoryScope } from './scope.ts';
+import type { Sending } from './transport.ts';
 
 /** An upload that cannot be gone on with; another may be begun. Never leaves the room: `failure` is what is thrown where none can be. */
 export class UploadLost extends Error {
@@ -17,6 +18,16 @@ export class UploadLost extends Error {
     super(failure.message);
     this.failure = failure;
   }
+}
+
+/** A registry, or what stands before it, that takes nothing of a streamed request. It may take chunks. Never leaves the room. */
+export class StreamRefused extends Error {}
+
+/** What is sent in one request, and what is left of it in another after a fault. */
+export interface UploadPart {
+  size: number;
+  /** The part's bytes from an offset in it on: in memory, or opened when they are sent. */
+  from(offset: number): Uint8Array | (() => AsyncIterable<Uint8Array>);
 }
 
 /** A blob that the registry is to take from another of its repositories. */
@@ -75,21 +86,26 @@ export class UploadSession {
   }
 
   /**
-   * Appends a chunk. After a fault the registry is asked how much of it arrived, and gets the rest.
+   * Appends a part of the blob. After a fault the registry is asked how much of it arrived, and gets the rest.
    *
    * @throws UploadLost where the session is gone, or has what was not sent.
+   * @throws StreamRefused where nothing arrives of what is streamed.
    */
-  async send(chunk: Uint8Array, signal?: AbortSignal): Promise<void> {
+  async send(part: UploadPart, signal?: AbortSignal): Promise<void> {
     const start = this.#stored;
-    const end = start + chunk.length;
+    const end = start + part.size;
     for (let failures = 0; this.#stored < end; ) {
-      const rest = chunk.subarray(this.#stored - start);
+      const offset = this.#stored;
+      const body = part.from(offset - start);
+      const isStreamed = typeof body === 'function';
       try {
         const answer = await this.#call('PATCH', this.#url, [202, 201, 204], {
-          body: rest,
+          body,
           headers: {
             'Content-Type': 'application/octet-stream',
-            'Content-Range': `${this.#stored}-${end - 1}`,
+            'Content-Range': `${offset}-${end - 1}`,
+            // Of a stream nobody else knows it, and not every runtime lets it be said.
+            ...(isStreamed && { 'Content-Length': String(end - offset) }),
           },
           signal,
         });
@@ -97,8 +113,12 @@ export class UploadSession {
         if (stored === end) this.#stored = end;
         else throw new Transient(this.#incomplete(answer, stored, end));
       } catch (error) {
-        await pauseBefore(mended(error), failures++, this.#registry.retrying, signal);
+        const failure = mended(error);
+        await pauseBefore(failure, failures++, this.#registry.retrying, signal);
         this.#stored = await this.#recover(start, end, signal);
+        if (isStreamed && this.#stored === offset) throw new StreamRefused();
+        // A connection that brings something each time may break often, on the way of a large blob.
+        if (this.#stored - offset >= 1024 * 1024) failures = 0;
       }
     }
   }
@@ -178,7 +198,7 @@ export class UploadSession {
     method: 'PATCH' | 'PUT',
     url: URL,
     accept: readonly number[],
-    more: { body?: Uint8Array; headers?: Record<string, string>; patience?: number; signal?: AbortSignal },
+    more: { body?: Sending['body']; headers?: Record<string, string>; patience?: number; signal?: AbortSignal },
   ): Promise<Answer> {
     return this.#registry.call({
       ...more,

@@ -1,5 +1,6 @@
 /** One request and its answer: redirects followed by our own rules, silence bounded, credentials kept to the registry. */
-import { readChunks } from '../bytes/byte-source.ts';
+import { readChunks, toStream } from '../bytes/byte-source.ts';
+import { requestStreaming } from '../bytes/request-streaming.ts';
 import { followLocation, isConfidential } from './address.ts';
 import { broken, disconnected } from './failure.ts';
 import { Transient } from './retry.ts';
@@ -19,7 +20,8 @@ export interface Sending {
   headers?: Readonly<Record<string, string>>;
   /** Value of `Authorization`; goes to the origin of `url` and nowhere else. */
   authorization?: string;
-  body?: Uint8Array | string;
+  /** Of what is sent while it is made, the function opens the bytes, anew for each try. */
+  body?: Uint8Array | string | (() => AsyncIterable<Uint8Array>);
   /** What to do about a redirect: default `follow`; `give` makes it the answer. */
   redirects?: 'follow' | 'give';
   /** How much longer than `timeout` the answer may take, as a factor. */
@@ -77,22 +79,36 @@ async function exchangeOnce(transport: Transport, sending: Sending, redirect: 'm
   const { method, url, authorization, body, signal } = sending;
   signal?.throwIfAborted();
   const watch = new Watch(signal);
+  const isStreamed = typeof body === 'function';
+  let isAnswered = false;
+  /** Fetch asks for the next chunk when it has got rid of the last: until then it is to give a sign of life, after that the source. */
+  async function* watched(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+    for await (const chunk of chunks) {
+      if (!isAnswered) watch.start(transport.timeout);
+      yield chunk;
+      if (!isAnswered) watch.stop();
+    }
+    if (!isAnswered) watch.start(transport.timeout * (sending.patience ?? 1));
+  }
   try {
     // Fetch says nothing of how far a body has come, so that a slow one gets time by its size: 16 kB a second will do.
-    watch.start(transport.timeout * (sending.patience ?? 1) + (body?.length ?? 0) / 16);
+    watch.start(transport.timeout * (sending.patience ?? 1) + (isStreamed ? 0 : (body?.length ?? 0) / 16));
     const response = await Promise.race([
       transport.fetch(url.href, {
         method,
         headers: { ...sending.headers, ...(authorization !== undefined && { Authorization: authorization }) },
-        body: body as BodyInit | undefined,
+        body: isStreamed ? toStream(watched(body())) : (body as BodyInit | undefined),
         redirect,
+        ...(isStreamed && { duplex: 'half', ...requestStreaming() }),
         signal: watch.signal,
       }),
       watch.ended,
     ]);
+    isAnswered = true;
     watch.stop();
     return opened(response, transport, sending, watch);
   } catch (error) {
+    isAnswered = true;
     watch.release();
     signal?.throwIfAborted();
     throw new Transient(disconnected(method, url, watch.reason ?? error));

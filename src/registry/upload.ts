@@ -1,6 +1,6 @@
-/** A blob on its way into a registry: in one request where it is small, in chunks where it is not, whether its digest is known or not. */
+/** A blob on its way into a registry: in one request where it is small, else streamed where it can be read again, else in chunks. */
 import { type ByteSource, readChunks } from '../bytes/byte-source.ts';
-import { type Hasher, hasherFor } from '../bytes/hash.ts';
+import { type Hasher, hasherFor, verifyChunks } from '../bytes/hash.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
@@ -8,7 +8,7 @@ import { announcedSize, blobUrl } from './download.ts';
 import type { Registry } from './registry.ts';
 import { pauseBefore, Transient } from './retry.ts';
 import { repositoryScope } from './scope.ts';
-import { UploadLost, UploadSession } from './session.ts';
+import { StreamRefused, UploadLost, UploadSession } from './session.ts';
 
 export interface UploadOptions {
   /** A session that is open already. */
@@ -30,8 +30,8 @@ export async function blobSize(
 }
 
 /**
- * Uploads a blob. Two chunks of it are in memory at most, one on its way while the next is read. An upload that is lost is begun anew where the body can be
- * read again: anything but a stream or a generator.
+ * Uploads a blob. What is known by digest and size and can be read again (anything but a stream or a generator) is streamed. Of other blobs two chunks are in
+ * memory at most, one on its way while the next is read. An upload that is lost is begun anew where the body can be read again.
  *
  * @throws `DIGEST_MISMATCH`, `SIZE_MISMATCH` before anything is stored.
  */
@@ -43,8 +43,17 @@ export async function uploadBlob(
   options: UploadOptions = {},
 ): Promise<{ digest: Digest; size: number }> {
   let { session } = options;
+  const { digest, size = 0 } = expected;
+  let isStreamed =
+    digest !== undefined && size > Math.min(streamedSize, registry.chunkSize) && isRepeatable(body, expected);
   for (let failures = 0; ; session = undefined) {
     try {
+      if (isStreamed && registry.streamUploads) {
+        const whole = { digest: digest!, size };
+        if (await uploadStreamed(registry, name, body, whole, { ...options, session })) return whole;
+        isStreamed = false;
+        continue;
+      }
       return await uploadOnce(registry, name, body, expected, { ...options, session });
     } catch (error) {
       if (!(error instanceof UploadLost)) throw error;
@@ -53,6 +62,95 @@ export async function uploadBlob(
     }
   }
 }
+
+/** From here on a request more costs less than holding the blob in memory. */
+const streamedSize = 1024 * 1024;
+
+/** All in one request, and after a fault what had not arrived in another. False where the registry takes nothing in that way. */
+async function uploadStreamed(
+  registry: Registry,
+  name: string,
+  body: ByteSource,
+  whole: { digest: Digest; size: number },
+  options: UploadOptions,
+): Promise<boolean> {
+  const { digest, size } = whole;
+  const upload = following(options.signal);
+  const { signal } = upload;
+  let { session } = options;
+  let reading = following(signal);
+  const from = (offset: number): AsyncIterable<Uint8Array> => {
+    reading.abort(new Error('it is read anew'));
+    reading = following(signal);
+    return verifiedFrom(offset, readChunks(body, { signal: reading.signal }), whole, reading, upload);
+  };
+  let done = false;
+  try {
+    session ??= (await UploadSession.open(registry, name, { digest, signal })) as UploadSession;
+    await session.send({ size, from: (offset) => () => from(offset) }, signal);
+    await close(registry, name, session, whole, signal);
+    done = true;
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    const isRefusal = error instanceof StowageError && refusals.includes(error.details.status as number);
+    if (isRefusal) registry.streamUploads = false;
+    if (!isRefusal && !(error instanceof StreamRefused)) throw error;
+    return false;
+  } finally {
+    if (!done) {
+      upload.abort(new Error('the upload has failed'));
+      const cancelled = session?.cancel();
+      if (!options.signal?.aborted) await cancelled;
+    }
+    reading.release();
+    upload.release();
+  }
+}
+
+/** Checked from the start each time: the last chunk is not given before the digest is known to be right. What is wrong ends the upload. */
+async function* verifiedFrom(
+  offset: number,
+  chunks: AsyncIterable<Uint8Array>,
+  whole: { digest: Digest; size: number },
+  reading: Following,
+  upload: Following,
+): AsyncGenerator<Uint8Array, void, void> {
+  let left = offset;
+  try {
+    for await (const chunk of verifyChunks(chunks, whole, `blob ${whole.digest}`)) {
+      const skipped = Math.min(chunk.length, left);
+      left -= skipped;
+      if (skipped < chunk.length) yield skipped === 0 ? chunk : chunk.subarray(skipped);
+    }
+  } catch (error) {
+    if (!reading.signal.aborted) upload.abort(error);
+    throw error;
+  }
+}
+
+/** A signal that ends with another, or before it. */
+interface Following {
+  readonly signal: AbortSignal;
+  abort(reason: unknown): void;
+  /** Follows no more. */
+  release(): void;
+}
+
+function following(other: AbortSignal | undefined): Following {
+  const controller = new AbortController();
+  const onAbort = (): void => controller.abort(other?.reason);
+  if (other?.aborted) onAbort();
+  else other?.addEventListener('abort', onAbort, { once: true });
+  return {
+    signal: controller.signal,
+    abort: (reason) => controller.abort(reason),
+    release: () => other?.removeEventListener('abort', onAbort),
+  };
+}
+
+/** Statuses of those who want to know a body's length, or take none so long. */
+const refusals: readonly number[] = [400, 405, 411, 413, 415, 501];
 
 async function uploadOnce(
   registry: Registry,
@@ -63,10 +161,8 @@ async function uploadOnce(
 ): Promise<{ digest: Digest; size: number }> {
   let { session } = options;
   // Ends the reading when the sending fails, and the other way round.
-  const controller = new AbortController();
-  const { signal } = controller;
-  const onAbort = (): void => controller.abort(options.signal?.reason);
-  options.signal?.addEventListener('abort', onAbort, { once: true });
+  const upload = following(options.signal);
+  const { signal } = upload;
   const algorithm = expected.digest === undefined ? 'sha256' : parseDigest(expected.digest).algorithm;
   const source = new Source(body, expected, await hasherFor(algorithm), signal);
   let done = false;
@@ -85,7 +181,8 @@ async function uploadOnce(
     await source.fill(chunk, size);
     let next = new Chunk(expected.size);
     for (;;) {
-      const sending = session.send(chunk.bytes, signal);
+      const { bytes } = chunk;
+      const sending = session.send({ size: bytes.length, from: (offset) => bytes.subarray(offset) }, signal);
       if (source.ended) {
         await sending;
         break;
@@ -99,9 +196,9 @@ async function uploadOnce(
     done = true;
     return whole;
   } finally {
-    options.signal?.removeEventListener('abort', onAbort);
+    upload.release();
     if (!done) {
-      controller.abort(options.signal?.aborted ? options.signal.reason : new Error('the upload has failed'));
+      upload.abort(options.signal?.aborted ? options.signal.reason : new Error('the upload has failed'));
       const cancelled = session?.cancel();
       await source.close();
       if (!options.signal?.aborted) await cancelled;

@@ -274,6 +274,53 @@ describe('toStream', () => {
     await reader.cancel();
   });
 
+  test('read as chunks, is as any other stream: locked while it is read, closed and spent afterwards', async () => {
+    let released = 0;
+    let unread = 0;
+    async function* generator(): AsyncGenerator<Uint8Array, void, void> {
+      try {
+        yield* parts;
+        yield new Uint8Array(0);
+      } finally {
+        released++;
+      }
+    }
+    const make = (): ReadableStream<Uint8Array> => toStream(generator(), () => unread++);
+    const whole = make();
+    for await (const _ of readChunks(whole)) expect(whole.locked).toBe(true);
+    const left = make();
+    for await (const _ of readChunks(left)) break;
+    expect(released).toBe(2);
+    for (const stream of [whole, left]) {
+      expect(stream.locked).toBe(false);
+      expect(await code(readBytes(stream))).toBe('BODY_CONSUMED');
+      expect(await stream.getReader().read()).toEqual({ done: true, value: undefined });
+    }
+    const begun = make();
+    const reader = begun.getReader();
+    await reader.read();
+    reader.releaseLock();
+    expect(await code(readBytes(begun))).toBe('BODY_CONSUMED');
+    const reason = new Error('enough');
+    await expect(readBytes(make(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(unread).toBe(0);
+    const chunks = readChunks(make(), { signal: AbortSignal.abort(reason) });
+    await expect(chunks[Symbol.asyncIterator]().next()).rejects.toBe(reason);
+    expect([released, unread]).toEqual([2, 1]);
+  });
+
+  test('ends with the reason of a signal, however its source hangs', async () => {
+    const reason = new Error('the user left');
+    const controller = new AbortController();
+    async function* hanging(): AsyncGenerator<Uint8Array, void, void> {
+      yield bytes;
+      await new Promise(() => {});
+    }
+    const reading = readBytes(toStream(hanging()), { signal: controller.signal });
+    setTimeout(() => controller.abort(reason), 5);
+    await expect(reading).rejects.toBe(reason);
+  });
+
   test('can be the body of a response', async () => {
     const body = await new Response(toStream(readChunks(parts))).arrayBuffer();
     expect(new Uint8Array(body)).toEqual(bytes);

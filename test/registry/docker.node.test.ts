@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect } from 'vitest';
+import { readBytes } from '../../src/bytes/byte-source.ts';
 import { digestOf } from '../../src/bytes/hash.ts';
 import { blobStore } from '../../src/content/blob-store.ts';
 import { copy } from '../../src/content/copy.ts';
@@ -16,9 +17,10 @@ import { mediaTypes } from '../../src/oci/media-types.ts';
 import { Registry } from '../../src/registry/registry.ts';
 import { RemoteRepository } from '../../src/registry/repository.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
+import { NodeStorage } from '../../src/storage/node.ts';
 import { all, failure, failureOf, pattern, same, writeManifest } from '../content/contract.ts';
 import { hasPeer } from '../peers/debian.ts';
-import { peerTest, run } from '../peers/peers.ts';
+import { peerTest, run, temporaryDirectory } from '../peers/peers.ts';
 import { type RunningRegistry, registryRefreshToken, registryUser, startRegistry } from '../peers/registry.ts';
 
 const needs = ['docker-registry', 'skopeo'] as const;
@@ -253,27 +255,56 @@ describe('against docker-registry', () => {
 
   peerTest(
     needs,
-    'an image of 1 GiB goes up and down in bounded memory',
+    'an image of 1 GiB goes up while it is built, down into a directory and up again from there, in bounded memory',
     async () => {
       const size = 1024 ** 3;
       const store = repository('big');
-      const before = process.memoryUsage.rss();
-      let peak = before;
-      const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 50);
-      const files = [{ path: 'noise', body: noise(1024, 1024 ** 2), size }];
-      const layer = await createLayer(files, { store, compression: 'none' });
-      const image = Image.scratch().append(layer);
-      await push(image, store, { tags: ['1'] });
-      expect(await inspected(server.host, 'big:1')).toBe(image.descriptor.digest);
-      let length = 0;
-      for await (const chunk of (await store.read(layer.descriptor)) as unknown as AsyncIterable<Uint8Array>)
-        length += chunk.length;
-      expect(length).toBe(layer.descriptor.size);
-      clearInterval(watch);
-      expect(peak - before).toBeLessThan(300 * 1024 ** 2);
-      expect(readdirSync(join(server.root, 'docker/registry/v2/repositories/big/_uploads'))).toEqual([]);
+      const growth = async (task: () => Promise<unknown>): Promise<number> => {
+        const before = process.memoryUsage.rss();
+        let peak = before;
+        const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 50);
+        await task();
+        clearInterval(watch);
+        return peak - before;
+      };
+      let image = Image.scratch();
+      const pushed = await growth(async () => {
+        const files = [{ path: 'noise', body: noise(1024, 1024 ** 2), size }];
+        image = image.append(await createLayer(files, { store, compression: 'none' }));
+        await push(image, store, { tags: ['1'] });
+      });
+      const { digest } = image.descriptor;
+      expect(await inspected(server.host, 'big:1')).toBe(digest);
+      const layout = await Layout.create(new NodeStorage(temporaryDirectory(), { durable: false }));
+      const pulled = await growth(() => copy(store, layout, { references: ['1'] }));
+      expect((await layout.resolve('1')).digest).toBe(digest);
+      const again = await growth(() => copy(layout, repository('big-again'), { references: ['1'] }));
+      expect(await inspected(server.host, 'big-again:1')).toBe(digest);
+      expect(pushed).toBeLessThan(300 * 1024 ** 2);
+      expect(pulled).toBeLessThan(128 * 1024 ** 2);
+      expect(again).toBeLessThan(128 * 1024 ** 2);
+      for (const name of ['big', 'big-again'])
+        expect(readdirSync(join(server.root, `docker/registry/v2/repositories/${name}/_uploads`))).toEqual([]);
     },
-    120_000,
+    240_000,
+  );
+
+  peerTest(
+    needs,
+    'a layer that can be read again is streamed, and goes in chunks where that is not wanted',
+    async () => {
+      const body = await readBytes(noise(3, 1024 ** 2));
+      const descriptor = { digest: digestOf(body), size: body.length };
+      for (const streamUploads of [undefined, false]) {
+        const { fetch, requests } = counted();
+        const store = repository(`streamed-${streamUploads}`, { fetch, streamUploads, chunkSize: 1024 ** 2 });
+        await store.write([body.subarray(0, 1000), body.subarray(1000)], descriptor);
+        expect(requests.filter((request) => request.startsWith('PATCH'))).toHaveLength(streamUploads === false ? 3 : 1);
+        expect(digestOf(await all(await store.read({ ...descriptor, mediaType: mediaTypes.layer })))).toBe(
+          descriptor.digest,
+        );
+      }
+    },
   );
 });
 
