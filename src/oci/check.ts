@@ -4,8 +4,11 @@ import { type ErrorCode, StowageError } from '../errors.ts';
 /** Makes the error for one wrong field; `code` where a part of a document has a code of its own. */
 export type Refuse = (field: string, expected: string, actual: unknown, code?: ErrorCode) => StowageError;
 
-/** Gives the value back, cleaned where the specification allows two spellings, or throws what `refuse` makes. */
-export type Check<T> = (value: unknown, field: string, refuse: Refuse) => T;
+/**
+ * Gives the value back, cleaned where the specification allows two spellings, or throws what `refuse` makes. `siblings`
+ * are the fields of the same object, those before this one checked already.
+ */
+export type Check<T> = (value: unknown, field: string, refuse: Refuse, siblings?: Record<string, unknown>) => T;
 
 /** Refusals for one document; `what` is the subject of the sentence, such as `manifest sha256:…`. */
 export function refusal(code: ErrorCode, what: string): Refuse {
@@ -18,10 +21,9 @@ export function refusal(code: ErrorCode, what: string): Refuse {
 
 /** A value in a sentence: short, whatever it is. */
 export function show(value: unknown): string {
-  if (value === undefined) return 'missing';
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (Array.isArray(value)) return 'an array';
-  return typeof value === 'object' && value ? 'an object' : String(value);
+  return isObject(value) ? 'an object' : String(value ?? 'missing');
 }
 
 /** A value that passes a test. */
@@ -32,10 +34,19 @@ export function scalar<T>(expected: string, test: (value: unknown) => boolean): 
   };
 }
 
-export const string: Check<string> = scalar('a string', (value) => typeof value === 'string');
+/** A text of one of these grammars. */
+export function text(expected: string, ...grammars: RegExp[]): Check<string> {
+  return scalar(expected, (value) => typeof value === 'string' && grammars.some((grammar) => grammar.test(value)));
+}
+
+/** One value alone. */
+export function literal<T>(only: T): Check<T> {
+  return scalar(String(only), (value) => value === only);
+}
+
+export const string: Check<string> = text('a string', /^/);
 export const boolean: Check<boolean> = scalar('true or false', (value) => typeof value === 'boolean');
 export const integer: Check<number> = scalar('an integer', Number.isSafeInteger);
-export const schemaVersion: Check<2> = scalar('2', (value) => value === 2);
 export const object: Check<Record<string, unknown>> = scalar('an object', isObject);
 
 /** RFC 3339, section 5.6. Not `Date.parse`: runtimes disagree on what else it takes. */
@@ -49,10 +60,9 @@ export const dateTime: Check<string> = scalar('a date and time of RFC 3339', (va
 });
 
 /** RFC 6838, section 4.2; parameters, which the registry does not name, may follow. */
-export const mediaType: Check<string> = scalar(
+export const mediaType: Check<string> = text(
   'a media type of RFC 6838',
-  (value) =>
-    typeof value === 'string' && /^[a-z\d][\w!#$&^.+-]{0,126}\/[a-z\d][\w!#$&^.+-]{0,126}(\s*;.*)?$/i.test(value),
+  /^[a-z\d][\w!#$&^.+-]{0,126}\/[a-z\d][\w!#$&^.+-]{0,126}(\s*;.*)?$/i,
 );
 
 export function list<T>(item: Check<T>): Check<T[]> {
@@ -74,17 +84,26 @@ export function map<T>(item: Check<T>): Check<Record<string, T>> {
  * An object with known fields, all optional but the `required`. The copy that it gives has them in the order of `shape`,
  * then the unknown ones; a field that is optional and null is as absent (config.md, Properties).
  */
-export function record<T>(shape: Record<string, Check<unknown>>, required: readonly string[]): Check<T> {
-  const blank = Object.fromEntries(Object.keys(shape).map((key) => [key, undefined]));
+export function record<T>(
+  shape: Record<string, Check<unknown>>,
+  required: readonly string[] = [],
+  code?: ErrorCode,
+): Check<T> {
   return (value, field, refuse) => {
-    // A spread defines fields and never calls the setter of `__proto__`; what stands first keeps its place.
-    const copy: Record<string, unknown> = { ...blank, ...object(value, field, refuse) };
+    const own: Refuse = (at, expected, actual, its = code) => refuse(at, expected, actual, its);
+    const copy = inOrder(Object.keys(shape), object(value, field, own));
     for (const [key, check] of Object.entries(shape)) {
       if (copy[key] == null && !required.includes(key)) delete copy[key];
-      else copy[key] = check(copy[key], field ? `${field}.${key}` : key, refuse);
+      else copy[key] = check(copy[key], field ? `${field}.${key}` : key, own, copy);
     }
     return copy as T;
   };
+}
+
+/** A copy with these keys first, be they there or not. */
+export function inOrder(keys: readonly string[], value: object): Record<string, unknown> {
+  // A spread defines fields and never calls the setter of `__proto__`; what stands first keeps its place.
+  return { ...Object.fromEntries(keys.map((key) => [key, undefined])), ...value };
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,6 +1,6 @@
 /** Descriptors, which refer to content by media type, digest and size: image-spec's descriptor.md. */
 import { annotations } from './annotations.ts';
-import { type Check, list, mediaType, record, refusal, scalar, string } from './check.ts';
+import { type Check, list, mediaType, record, refusal, scalar, string, text } from './check.ts';
 import { type Digest, digest } from './digest.ts';
 import { mediaTypes } from './media-types.ts';
 import { type Platform, platformRecord } from './platform.ts';
@@ -54,26 +54,31 @@ const size: Check<number> = scalar(
   (value) => Number.isSafeInteger(value) && (value as number) >= 0,
 );
 
+const base64: Check<string> = text('base64 (RFC 4648, section 4)', /^[A-Za-z\d+/]*={0,2}$/);
+
+const data: Check<string> = (value, field, refuse, siblings) => {
+  const checked = base64(value, field, refuse);
+  const size = siblings!.size as number;
+  // Four characters for three bytes.
+  if (checked.length % 4 || checked.replace(/=+$/, '').length !== Math.ceil((size * 4) / 3))
+    throw refuse(field, `base64 of ${size} bytes, as size says`, checked);
+  return checked;
+};
+
 function shaped(order: Record<string, Check<unknown>>): Check<Descriptor> {
-  const fields: Check<Descriptor> = record(
+  return record(
     {
       mediaType,
       ...order,
       urls: list(string),
-      data: string,
+      data,
       artifactType: mediaType,
       platform: platformRecord,
       annotations,
     },
     ['mediaType', 'digest', 'size'],
+    'DESCRIPTOR_INVALID',
   );
-  return (value, field, refuse) => {
-    const own: typeof refuse = (at, expected, actual) => refuse(at, expected, actual, 'DESCRIPTOR_INVALID');
-    const checked = fields(value, field, own);
-    if (checked.data !== undefined && base64Length(checked.data) !== checked.size)
-      throw own(field ? `${field}.data` : 'data', `base64 of ${checked.size} bytes, as size says`, checked.data);
-    return checked;
-  };
 }
 
 /** In the key order of manifest.md's examples. */
@@ -81,9 +86,3 @@ export const descriptor: Check<Descriptor> = shaped({ digest, size });
 
 /** In the key order of image-index.md's examples. */
 export const indexDescriptor: Check<Descriptor> = shaped({ size, digest });
-
-/** Bytes that RFC 4648's base64 (section 4, padded) stands for, or -1 for what it is not. */
-function base64Length(text: string): number {
-  const body = text.replace(/={1,2}$/, '');
-  return text.length % 4 || !/^[A-Za-z\d+/]*$/.test(body) ? -1 : Math.floor((body.length * 3) / 4);
-}

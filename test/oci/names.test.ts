@@ -20,7 +20,6 @@ import {
   parsePlatform,
   parsePlatforms,
   parseReference,
-  platform,
   StowageError,
 } from '../../src/oci/index.ts';
 
@@ -136,7 +135,7 @@ describe('platforms', () => {
       'windows(10.0.17763.1+win32k)/amd64',
       { os: 'windows', architecture: 'amd64', 'os.version': '10.0.17763.1', 'os.features': ['win32k'] },
     ],
-  ])('are read: %s', (text, expected) => expect(platform.parse(text)).toEqual(expected));
+  ])('are read: %s', (text, expected) => expect(parsePlatform(text)).toEqual(expected));
   test.each([
     '',
     'linux',
@@ -155,7 +154,7 @@ describe('platforms', () => {
       'linux/amd64',
       'linux/arm64',
     ]);
-    expect(platform.parseList(['linux/arm/v7', 'linux/arm']).map(formatPlatform)).toEqual(['linux/arm/v7']);
+    expect(parsePlatforms(['linux/arm/v7', 'linux/arm']).map(formatPlatform)).toEqual(['linux/arm/v7']);
     expect(codeOf(() => parsePlatforms('linux/amd64,'))).toBe('PLATFORM_INVALID');
   });
   test('are written as they are read', () => {
@@ -240,7 +239,7 @@ describe('platforms', () => {
     );
   });
   test('match where the target states no more than they do', () => {
-    const matches = (one: string, target: string) => platform.matches(parsePlatform(one), parsePlatform(target));
+    const matches = (one: string, target: string) => matchesPlatform(parsePlatform(one), parsePlatform(target));
     expect(matches('linux/amd64', 'linux/amd64')).toBe(true);
     expect(matches('linux/amd64', 'windows/amd64')).toBe(false);
     expect(matches('linux/arm64', 'linux/arm64/v8')).toBe(true);
