@@ -2,8 +2,10 @@
 import { digestOf } from '../bytes/hash.ts';
 import type { BlobStore, ContentSource } from '../content/content.ts';
 import { type CreateLayerOptions, createLayer } from '../layer/create-layer.ts';
-import { type LayerFiles, normalizePath, type Timestamp } from '../layer/file.ts';
+import type { LayerFiles } from '../layer/file.ts';
 import type { Layer } from '../layer/layer.ts';
+import { normalizePath } from '../layer/path.ts';
+import type { Timestamp } from '../layer/timestamp.ts';
 import type { Limits } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type ContainerConfig, type History, type ImageConfig, serializeImageConfig } from '../oci/image-config.ts';
