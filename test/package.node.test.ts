@@ -204,7 +204,7 @@ describe('what is loaded at once', () => {
       name: "{ Image, saveTarball } of 'stowage'",
       code: `export { Image, saveTarball } from 'stowage';`,
       vite: 20_000,
-      esbuild: 21_000,
+      esbuild: 20_000,
     },
     {
       name: "all of 'stowage'",
@@ -229,9 +229,9 @@ describe('what is loaded at once', () => {
       };
       for (const bundler of ['vite', 'esbuild'] as const) {
         const { atOnce, later } = sizes[bundler];
-        console.log(
-          `${name}, by ${bundler}: ${atOnce} bytes at once, ${atOnce + later} with all that may be loaded later`,
-        );
+        const sum = later.reduce((total, [, bytes]) => total + bytes, 0);
+        console.log(`${name}, by ${bundler}: ${atOnce} bytes at once; later, each when it is needed, ${sum}:`);
+        if (sum > 0) console.log(later.map(([script, bytes]) => `${bytes} ${script}`).join(', '));
         expect(atOnce).toBeLessThanOrEqual(bound[bundler]);
       }
     });
