@@ -1,5 +1,14 @@
 /** What npm would publish: installed into empty projects of every kind, type-checked, bundled, measured and run. */
-import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { build as bundle } from 'esbuild';
 import { Miniflare } from 'miniflare';
@@ -134,6 +143,17 @@ describe('the package, installed, builds and reads the same image', () => {
   test('in Node, with the golden digest', () => {
     expect(expected.split(' ')[0]).toBe(vectors.gzip['one file']);
     expect(expected.split(' ')[1]).toBe('etc,etc/motd');
+  });
+
+  test('or says by a code that a script of it is gone, as from a site that was deployed anew', async () => {
+    const project = projectWith({
+      'main.mjs': `import { roundTrip } from './round-trip.mjs';
+await roundTrip().catch(({ name, code, cause }) => console.log(name, code, cause.code));`,
+    });
+    const dist = join(project, 'node_modules/stowage/dist');
+    for (const name of readdirSync(dist)) if (name.startsWith('packing-')) rmSync(join(dist, name));
+    const { stdout } = await run(process.execPath, ['main.mjs'], { cwd: project });
+    expect(stdout).toBe('StowageError MODULE_UNAVAILABLE ERR_MODULE_NOT_FOUND\n');
   });
 
   test('in Deno by npm:, with no permission', async () => {

@@ -1,5 +1,6 @@
 /** The image as a value: a config, a manifest and layers that are read when someone asks for them. Changing one gives another. */
 import { digestOf } from '../bytes/hash.ts';
+import { load } from '../bytes/load.ts';
 import type { BlobStore, ContentSource } from '../content/content.ts';
 import { type CreateLayerOptions, createLayer } from '../layer/create-layer.ts';
 import type { LayerFiles } from '../layer/file.ts';
@@ -133,7 +134,7 @@ export class Image {
     const { platform, created, store } = options;
     const wanted = platform === undefined ? undefined : toPlatform(platform);
     // Loaded when asked for: whoever starts from scratch does not pay for what reads documents.
-    const { readImage } = await import('./read-image.ts');
+    const { readImage } = await load(() => import('./read-image.ts'));
     return new Image({ ...(await readImage(source, reference, { ...options, platform: wanted })), created, store });
   }
 
@@ -283,7 +284,7 @@ export class Image {
    */
   async files(options: ImageFilesOptions = {}): Promise<ImageFiles> {
     // Loaded when asked for: whoever only builds images does not pay for what reads them.
-    const { ImageFiles } = await import('./image-files.ts');
+    const { ImageFiles } = await load(() => import('./image-files.ts'));
     return new ImageFiles(this.layers, options);
   }
 

@@ -1,6 +1,7 @@
 /** Files into a layer blob: tar, two digests, gzip and storing in one pass, with memory bounded by constants. */
 import { type ByteSource, readBytes, readChunks } from '../bytes/byte-source.ts';
 import { checkCompression } from '../bytes/compress.ts';
+import { load } from '../bytes/load.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
@@ -40,7 +41,7 @@ export async function createLayer(files: LayerFiles, options: CreateLayerOptions
   if (options.compression !== undefined) checkCompression(options.compression);
   const limits = resolveLimits(options.limits);
   // Loaded when asked for: whoever only configures and saves an image packs no files.
-  const { planFiles } = await import('./plan-files.ts');
+  const { planFiles } = await load(() => import('./plan-files.ts'));
   const planned = await planFiles(files, {
     mtime: resolveTimestamp(options.mtime),
     nanoseconds: options.nanoseconds ?? false,

@@ -1,6 +1,7 @@
 /** Files to be packed, checked and made into tar headers in the one order that a layer has. */
 import type { TarFileItem } from 'nanotar';
 import { type ByteSource, byteLength } from '../bytes/byte-source.ts';
+import { load } from '../bytes/load.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import { checkHeader, fileInvalid } from '../tar/check-header.ts';
@@ -29,7 +30,10 @@ export async function planFiles(
     options.signal?.throwIfAborted();
     if (typeof file !== 'object' || file === null)
       throw new StowageError('FILE_INVALID', `A file is ${String(file)}. Give each as an object: { path, body }.`);
-    const planned = planFile(isTarItem(file) ? (await import('./tar-item.ts')).fromTarItem(file) : file, options);
+    const planned = planFile(
+      isTarItem(file) ? (await load(() => import('./tar-item.ts'))).fromTarItem(file) : file,
+      options,
+    );
     const path = planned.header.path;
     if (byPath.has(path)) {
       throw new StowageError(

@@ -1,4 +1,5 @@
 /** A layer out of another: its entries, in their order, through a function and into a new blob, body by body. */
+import { load } from '../bytes/load.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
@@ -77,7 +78,7 @@ async function* mapped(
   const entries = layer.entries(options)[Symbol.asyncIterator]();
   const mtime = resolveTimestamp(options.mtime);
   const planned = async (file: LayerFile): Promise<TarSource> => {
-    const { planFile } = await import('./plan-files.ts');
+    const { planFile } = await load(() => import('./plan-files.ts'));
     return tarSource(planFile(file, { mtime, nanoseconds: true, limits }), limits, signal);
   };
   try {
