@@ -44,7 +44,8 @@ function rankOf(have: Platform, want: Platform): number {
 }
 
 /** A variant as a number: 302 for v3.2. */
-function levelOf({ architecture, variant = plainVariant(architecture) }: Platform): number | undefined {
-  const parts = plainVariant(architecture) && /^v(\d+)(?:\.(\d+))?$/.exec(variant!);
+function levelOf({ architecture, variant }: Platform): number | undefined {
+  const plain = plainVariant(architecture);
+  const parts = plain && /^v(\d+)(?:\.(\d+))?$/.exec(variant ?? plain);
   return parts ? +parts[1]! * 100 + +(parts[2] ?? 0) : undefined;
 }

@@ -34,9 +34,13 @@ export function scalar<T>(expected: string, test: (value: unknown) => boolean): 
   };
 }
 
-/** A text of one of these grammars. */
-export function text(expected: string, ...grammars: RegExp[]): Check<string> {
-  return scalar(expected, (value) => typeof value === 'string' && grammars.some((grammar) => grammar.test(value)));
+function typed<T>(type: 'string' | 'boolean'): Check<T> {
+  return scalar(`a ${type}`, (value) => typeof value === type);
+}
+
+/** A text of one of these forms. */
+export function grammar(expected: string, ...forms: RegExp[]): Check<string> {
+  return scalar(expected, (value) => typeof value === 'string' && forms.some((form) => form.test(value)));
 }
 
 /** One value alone. */
@@ -44,8 +48,8 @@ export function literal<T>(only: T): Check<T> {
   return scalar(String(only), (value) => value === only);
 }
 
-export const string: Check<string> = text('a string', /^/);
-export const boolean: Check<boolean> = scalar('true or false', (value) => typeof value === 'boolean');
+export const string: Check<string> = typed('string');
+export const boolean: Check<boolean> = typed('boolean');
 export const integer: Check<number> = scalar('an integer', Number.isSafeInteger);
 export const object: Check<Record<string, unknown>> = scalar('an object', isObject);
 
@@ -60,7 +64,7 @@ export const dateTime: Check<string> = scalar('a date and time of RFC 3339', (va
 });
 
 /** RFC 6838, section 4.2; parameters, which the registry does not name, may follow. */
-export const mediaType: Check<string> = text(
+export const mediaType: Check<string> = grammar(
   'a media type of RFC 6838',
   /^[a-z\d][\w!#$&^.+-]{0,126}\/[a-z\d][\w!#$&^.+-]{0,126}(\s*;.*)?$/i,
 );

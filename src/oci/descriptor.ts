@@ -1,6 +1,6 @@
 /** Descriptors, which refer to content by media type, digest and size: image-spec's descriptor.md. */
 import { annotations } from './annotations.ts';
-import { type Check, list, mediaType, record, refusal, scalar, string, text } from './check.ts';
+import { type Check, grammar, list, mediaType, record, refusal, scalar, string } from './check.ts';
 import { type Digest, digest } from './digest.ts';
 import { mediaTypes } from './media-types.ts';
 import { type Platform, platformRecord } from './platform.ts';
@@ -54,15 +54,14 @@ const size: Check<number> = scalar(
   (value) => Number.isSafeInteger(value) && (value as number) >= 0,
 );
 
-const base64: Check<string> = text('base64 (RFC 4648, section 4)', /^[A-Za-z\d+/]*={0,2}$/);
-
+/** RFC 4648, section 4: four characters for three bytes, padded. */
 const data: Check<string> = (value, field, refuse, siblings) => {
-  const checked = base64(value, field, refuse);
-  const size = siblings!.size as number;
-  // Four characters for three bytes.
-  if (checked.length % 4 || checked.replace(/=+$/, '').length !== Math.ceil((size * 4) / 3))
-    throw refuse(field, `base64 of ${size} bytes, as size says`, checked);
-  return checked;
+  const bytes = siblings!.size as number;
+  const rule = `base64 of ${bytes} bytes, as size says`;
+  const encoded = grammar(rule, /^[A-Za-z\d+/]*={0,2}$/)(value, field, refuse);
+  if (encoded.length % 4 || encoded.replace(/=+$/, '').length !== Math.ceil((bytes * 4) / 3))
+    throw refuse(field, rule, encoded);
+  return encoded;
 };
 
 function shaped(order: Record<string, Check<unknown>>): Check<Descriptor> {

@@ -1,5 +1,5 @@
 /** Digests, the names of content: `algorithm:encoded` as image-spec's descriptor.md has them (section Digests). */
-import { type Check, refusal, text } from './check.ts';
+import { type Check, grammar, refusal } from './check.ts';
 
 /** Such as `sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a`. */
 export type Digest = string;
@@ -28,10 +28,10 @@ const foreign = /^(?!sha(256|384|512):)[a-z\d]+([+._-][a-z\d]+)*:[\w=-]+$/;
 const rule = 'sha256:, sha384: or sha512: and its lower-case hexadecimal digits';
 
 /** A digest that content can be verified by. */
-export const knownDigest: Check<Digest> = text(rule, known);
+export const knownDigest: Check<Digest> = grammar(rule, known);
 
 /**
  * A digest within a document. One of an unknown algorithm passes, as descriptor.md asks: it does no harm until someone
  * wants the content, and `parseDigest` refuses it then.
  */
-export const digest: Check<Digest> = text(rule, known, foreign);
+export const digest: Check<Digest> = grammar(rule, known, foreign);

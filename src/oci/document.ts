@@ -1,7 +1,7 @@
 /** How every document is checked and written, and how manifests and indexes are never taken for one another. */
 import type { ErrorCode } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { type Check, mediaType, refusal, scalar } from './check.ts';
+import { type Check, refusal } from './check.ts';
 import { bareMediaType, isIndex, isManifest } from './media-types.ts';
 import { serializeJson } from './serialize-json.ts';
 
@@ -47,25 +47,26 @@ export function checkDocument<T>(
   return document;
 }
 
-/** Of manifests and indexes. */
-export const schemaVersion: Check<2> = (value, field, refuse) => {
-  const code = value === 1 ? 'MEDIA_TYPE_UNSUPPORTED' : undefined;
-  if (value !== 2) throw refuse(field, "2 (push an image of Docker's schema 1 anew)", value, code);
-  return value;
-};
-
 /**
- * What the other kind of document has: manifests that change their meaning with the reader have been an attack on
- * signatures.
+ * The version of manifests and indexes, told apart by it from Docker's schema 1, and by the fields that the other kind has:
+ * documents that change their meaning with the reader have been an attack on signatures.
  */
-export const absent: Check<undefined> = scalar('absent here', (value) => value === undefined);
+export function schemaVersion(...foreign: string[]): Check<2> {
+  return (value, field, refuse, siblings) => {
+    const code = value === 1 ? 'MEDIA_TYPE_UNSUPPORTED' : undefined;
+    if (value !== 2) throw refuse(field, "2 (for Docker's schema 1, push the image anew)", value, code);
+    for (const key of foreign)
+      if (siblings![key] !== undefined) throw refuse(key, 'absent from this kind of document', siblings![key]);
+    return value;
+  };
+}
 
-/** The media type of one kind of document. */
+/** The media type of one kind of document; one that no document here has is not supported, rather than invalid. */
 export function documentType(name: string, isOwn: (mediaType: string) => boolean): Check<string> {
   return (value, field, refuse) => {
-    const type = mediaType(value, field, refuse);
+    const type = value as string;
     if (isOwn(type)) return type;
-    const code = isManifest(type) || isIndex(type) ? undefined : 'MEDIA_TYPE_UNSUPPORTED';
-    throw refuse(field, `that of an image ${name}`, type, code);
+    const isKnown = typeof value !== 'string' || isManifest(type) || isIndex(type);
+    throw refuse(field, `that of an image ${name}`, value, isKnown ? undefined : 'MEDIA_TYPE_UNSUPPORTED');
   };
 }

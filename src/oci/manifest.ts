@@ -2,7 +2,7 @@
 import { annotations } from './annotations.ts';
 import { mediaType as artifactType, type Check, list, record } from './check.ts';
 import { type Descriptor, descriptor } from './descriptor.ts';
-import { absent, type DocumentKind, documentType, schemaVersion, writeDocument } from './document.ts';
+import { type DocumentKind, documentType, schemaVersion, writeDocument } from './document.ts';
 import { bareMediaType, isManifest, mediaTypes } from './media-types.ts';
 
 export interface Manifest {
@@ -42,9 +42,7 @@ export const manifestKind: DocumentKind<Manifest> = {
   mediaType,
   fields: record(
     {
-      schemaVersion,
-      manifests: absent,
-      fsLayers: absent,
+      schemaVersion: schemaVersion('manifests', 'fsLayers'),
       mediaType,
       artifactType,
       config,

@@ -2,7 +2,7 @@
  * Platforms, `os/architecture[/variant]`: image-spec's image-index.md for their fields, and the rules of containerd's
  * platforms module for their many spellings and for which image runs where.
  */
-import { type Check, list, record, refusal, string, text } from './check.ts';
+import { type Check, grammar, list, record, refusal, string } from './check.ts';
 
 /** What an image asks of the machine that runs it. Values are Go's `GOOS` and `GOARCH`. */
 export interface Platform {
@@ -23,7 +23,7 @@ export interface Platform {
  * @throws `PLATFORM_INVALID`
  */
 export function parsePlatform(text: string): Platform {
-  const [, os, version, features, architecture, variant] = grammar.exec(
+  const [, os, version, features, architecture, variant] = pattern.exec(
     platformText(text, '', refusal('PLATFORM_INVALID', 'platform')),
   )!;
   const platform: Platform = { architecture: architecture!, os: os! };
@@ -91,8 +91,8 @@ export const platformShape: Record<string, Check<unknown>> = {
 export const platformRecord: Check<Platform> = record(platformShape, ['architecture', 'os']);
 
 /** At most 255 characters. */
-const grammar = /^(?=.{1,255}$)\s*([\w-]+)(?:\(([\w.-]*)((?:\+[\w.-]+)*)\))?\/([\w.-]+)(?:\/([\w.-]+))?\s*$/;
-const platformText: Check<string> = text('os/architecture[/variant], such as linux/arm64', grammar);
+const pattern = /^(?=.{1,255}$)\s*([\w-]+)(?:\(([\w.-]*)((?:\+[\w.-]+)*)\))?\/([\w.-]+)(?:\/([\w.-]+))?\s*$/;
+const platformText: Check<string> = grammar('os/architecture[/variant], such as linux/arm64', pattern);
 
 const aliases: ReadonlyMap<string, readonly [architecture: string, variant?: string]> = new Map([
   ['aarch64', ['arm64']],

@@ -1,5 +1,5 @@
 /** References, `registry/repository:tag@digest`, with the grammar and the short forms that container engines share. */
-import { record, refusal, show, text } from './check.ts';
+import { grammar, record, refusal, show } from './check.ts';
 import { type Digest, knownDigest } from './digest.ts';
 
 /** The name of an image in a registry. */
@@ -27,7 +27,7 @@ export function parseReference(text: string): Reference {
   const [, host, path, tag, digest] = parts.exec(name(text, '', refuse))!;
   const registry = host && host !== 'index.docker.io' ? host : 'docker.io';
   const repository = registry === 'docker.io' && !path!.includes('/') ? `library/${path}` : path;
-  return reference({ registry, repository, tag: tag ?? (digest === undefined ? 'latest' : tag), digest }, '', refuse);
+  return reference({ registry, repository, tag: digest === undefined ? (tag ?? 'latest') : tag, digest }, '', refuse);
 }
 
 /** The canonical form, which `parseReference` reads back to the same: `docker.io/library/alpine:latest`. */
@@ -36,22 +36,19 @@ export function formatReference({ registry, repository, tag, digest }: Reference
 }
 
 /** A digest's hexadecimal digits alone are no name: engines take them for an image's. */
-const name = text('a name such as alpine:3.20', /^(?![a-f\d]{64}$)/);
+const name = grammar('a name such as alpine:3.20', /^(?![a-f\d]{64}$)/);
 
 /** Registry, repository, tag and digest, whatever they hold. */
 const parts = /^(?:(localhost|(?=[^/@]*[.:[])[^/@]*)\/)?([^@]*?)(?::([^/:@]*))?(?:@(.*))?$/s;
 
 const reference = record<Reference>(
   {
-    registry: text(
-      'host or host:port',
-      /^(?=.{1,255}$)([a-z\d]+(-+[a-z\d]+)*(\.[a-z\d]+(-+[a-z\d]+)*)*|\[[a-f\d:]+\])(:\d{1,5})?$/i,
-    ),
-    repository: text(
+    registry: grammar('host or host:port', /^(?=.{1,255}$)([a-z\d]+((\.|-+)[a-z\d]+)*|\[[a-f\d:]+\])(:\d{1,5})?$/i),
+    repository: grammar(
       'lower-case letters and digits joined by . _ __ - or /, at most 255',
       /^(?=.{1,255}$)[a-z\d]+(([._/]|__|-+)[a-z\d]+)*$/,
     ),
-    tag: text('letters, digits, _ . or -, at most 128', /^\w[\w.-]{0,127}$/),
+    tag: grammar('letters, digits, _ . or -, at most 128', /^\w[\w.-]{0,127}$/),
     digest: knownDigest,
   },
   ['registry', 'repository'],

@@ -2,7 +2,7 @@
 import { annotations } from './annotations.ts';
 import { mediaType as artifactType, list, record } from './check.ts';
 import { descriptor, indexDescriptor } from './descriptor.ts';
-import { absent, type DocumentKind, documentType, schemaVersion, writeDocument } from './document.ts';
+import { type DocumentKind, documentType, schemaVersion, writeDocument } from './document.ts';
 import type { ImageIndex } from './image-index.ts';
 import { isIndex } from './media-types.ts';
 
@@ -20,10 +20,7 @@ export const indexKind: DocumentKind<ImageIndex> = {
   mediaType,
   fields: record(
     {
-      schemaVersion,
-      config: absent,
-      layers: absent,
-      fsLayers: absent,
+      schemaVersion: schemaVersion('config', 'layers', 'fsLayers'),
       mediaType,
       artifactType,
       manifests: list(indexDescriptor),

@@ -124,6 +124,7 @@ describe('platforms', () => {
     ['linux/arm64/v8', { os: 'linux', architecture: 'arm64', variant: 'v8' }],
     ['Linux/AArch64', { os: 'linux', architecture: 'arm64' }],
     ['linux/x86_64', { os: 'linux', architecture: 'amd64' }],
+    ['linux/amd64/v1', { os: 'linux', architecture: 'amd64', variant: 'v1' }],
     ['linux/x86-64/v3', { os: 'linux', architecture: 'amd64', variant: 'v3' }],
     ['linux/i686', { os: 'linux', architecture: '386' }],
     ['linux/armhf', { os: 'linux', architecture: 'arm', variant: 'v7' }],
@@ -245,6 +246,8 @@ describe('platforms', () => {
     expect(matches('linux/arm64', 'linux/arm64/v8')).toBe(true);
     expect(matches('linux/arm64/v8', 'linux/arm64')).toBe(true);
     expect(matches('linux/arm64/v9', 'linux/arm64/v8')).toBe(false);
+    expect(matches('linux/amd64', 'linux/amd64/v1')).toBe(true);
+    expect(matches('linux/amd64/v3', 'linux/amd64/v1')).toBe(false);
     expect(matches('linux/arm/v6', 'linux/arm')).toBe(true);
     expect(matches('linux/arm/v6', 'linux/arm/v7')).toBe(false);
     expect(matches('linux/arm', 'linux/arm/v7')).toBe(true);
@@ -329,6 +332,9 @@ describe('references', () => {
     [`a@sha256:${'A'.repeat(64)}`, 'digest'],
     ['https://ghcr.io/a', 'registry'],
     ['ex_ample.com/a', 'registry'],
+    ['example-.com/a', 'registry'],
+    ['example..com/a', 'registry'],
+    [`${'a'.repeat(252)}.com/a`, 'registry'],
     ['example.com:x/a', 'registry'],
     ['[::g]/a', 'registry'],
     ['a'.repeat(64), 'name such as'],
