@@ -93,10 +93,13 @@ export function record<T>(
   required: readonly string[] = [],
   code?: ErrorCode,
 ): Check<T> {
+  const fields = Object.entries(shape);
+  const blank = inOrder(Object.keys(shape));
   return (value, field, refuse) => {
     const own: Refuse = (at, expected, actual, its = code) => refuse(at, expected, actual, its);
-    const copy = inOrder(Object.keys(shape), object(value, field, own));
-    for (const [key, check] of Object.entries(shape)) {
+    // A spread defines fields and never calls the setter of `__proto__`.
+    const copy: Record<string, unknown> = { ...blank, ...object(value, field, own) };
+    for (const [key, check] of fields) {
       if (copy[key] == null && !required.includes(key)) delete copy[key];
       else copy[key] = check(copy[key], field ? `${field}.${key}` : key, own, copy);
     }
@@ -104,10 +107,9 @@ export function record<T>(
   };
 }
 
-/** A copy with these keys first, be they there or not. */
-export function inOrder(keys: readonly string[], value: object): Record<string, unknown> {
-  // A spread defines fields and never calls the setter of `__proto__`; what stands first keeps its place.
-  return { ...Object.fromEntries(keys.map((key) => [key, undefined])), ...value };
+/** These keys in their order, to be spread before a value: what stands first keeps its place. */
+export function inOrder(keys: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(keys.map((key) => [key, undefined]));
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -10,7 +10,7 @@ import { inOrder, isObject } from './check.ts';
  */
 export function serializeJson(value: unknown, keyOrder: readonly string[] = []): Uint8Array {
   try {
-    const text = JSON.stringify(isObject(value) ? inOrder(keyOrder, value) : value).toString();
+    const text = JSON.stringify(isObject(value) ? { ...inOrder(keyOrder), ...value } : value).toString();
     // Within a string the quotes would be escaped: this is a key, which `parseJson` refuses.
     if (text.includes('"__proto__":')) throw new TypeError('a key "__proto__"');
     return new TextEncoder().encode(text);
