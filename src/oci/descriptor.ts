@@ -2,7 +2,7 @@
 import { annotations } from './annotations.ts';
 import { type Check, grammar, list, mediaType, record, refusal, scalar, string } from './check.ts';
 import { type Digest, digest } from './digest.ts';
-import { mediaTypes } from './media-types.ts';
+import type { mediaTypes } from './media-types.ts';
 import { type Platform, platformRecord } from './platform.ts';
 
 export interface Descriptor {
@@ -33,7 +33,7 @@ export function checkDescriptor(value: unknown, where: string): Descriptor {
 
 /** The descriptor of `{}`, for where a document must name content and has none (manifest.md, Guidance for an Empty Descriptor). */
 export const emptyDescriptor: Readonly<Descriptor> = /* @__PURE__ */ Object.freeze({
-  mediaType: mediaTypes.empty,
+  mediaType: 'application/vnd.oci.empty.v1+json' satisfies typeof mediaTypes.empty,
   digest: 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',
   size: 2,
   data: 'e30=',
@@ -64,6 +64,7 @@ const data: Check<string> = (value, field, refuse, siblings) => {
   return encoded;
 };
 
+/* @__NO_SIDE_EFFECTS__ */
 function shaped(order: Record<string, Check<unknown>>): Check<Descriptor> {
   return record(
     {

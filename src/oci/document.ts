@@ -51,6 +51,7 @@ export function checkDocument<T>(
  * The version of manifests and indexes, told apart by it from Docker's schema 1, and by the fields that the other kind has:
  * documents that change their meaning with the reader have been an attack on signatures.
  */
+/* @__NO_SIDE_EFFECTS__ */
 export function schemaVersion(...foreign: string[]): Check<2> {
   return (value, field, refuse, siblings) => {
     const code = value === 1 ? 'MEDIA_TYPE_UNSUPPORTED' : undefined;
@@ -62,6 +63,7 @@ export function schemaVersion(...foreign: string[]): Check<2> {
 }
 
 /** The media type of one kind of document; one that no document here has is not supported, rather than invalid. */
+/* @__NO_SIDE_EFFECTS__ */
 export function documentType(name: string, isOwn: (mediaType: string) => boolean): Check<string> {
   return (value, field, refuse) => {
     const type = value as string;

@@ -3,7 +3,7 @@ import { annotations } from './annotations.ts';
 import { boolean, dateTime, integer, list, literal, map, object, record, string } from './check.ts';
 import { type Digest, digest } from './digest.ts';
 import { type DocumentKind, writeDocument } from './document.ts';
-import { type Platform, platformShape } from './platform.ts';
+import type { Platform } from './platform.ts';
 
 /** The document. Where the specification lets an optional field be null, `parseImageConfig` leaves it out. */
 export interface ImageConfig extends Platform {
@@ -75,7 +75,11 @@ export const imageConfigKind: DocumentKind<ImageConfig> = {
     {
       created: dateTime,
       author: string,
-      ...platformShape,
+      architecture: string,
+      os: string,
+      'os.version': string,
+      'os.features': strings,
+      variant: string,
       config: record({
         User: string,
         ExposedPorts: set,

@@ -80,15 +80,10 @@ export function plainVariant(architecture: string): string | undefined {
   return { amd64: 'v1', arm: 'v7', arm64: 'v8' }[architecture];
 }
 
-export const platformShape: Record<string, Check<unknown>> = {
-  architecture: string,
-  os: string,
-  'os.version': string,
-  'os.features': list(string),
-  variant: string,
-};
-
-export const platformRecord: Check<Platform> = record(platformShape, ['architecture', 'os']);
+export const platformRecord: Check<Platform> = record(
+  { architecture: string, os: string, 'os.version': string, 'os.features': list(string), variant: string },
+  ['architecture', 'os'],
+);
 
 /** At most 255 characters. */
 const pattern = /^(?=.{1,255}$)\s*([\w-]+)(?:\(([\w.-]*)((?:\+[\w.-]+)*)\))?\/([\w.-]+)(?:\/([\w.-]+))?\s*$/;
