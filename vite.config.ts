@@ -41,15 +41,16 @@ export default defineConfig({
 /**
  * What lies in one file of `dist/` stays together in whatever is bundled from it: so what is loaded at once lies in few
  * files, and what an `import()` brings in others. A module goes into the first group that it fits: what compressing
- * workers load too; the documents as images need them; the rest of the documents; what builds and saves an image; what is
- * needed at once by some and later by others; what reads layers; the rest of the main entry, which itself is left with
- * nothing but names.
+ * workers load too; the documents as images need them; the rest of the documents; what configures and saves an image; what
+ * packs files; what is needed at once by some and later by others; what reads layers; the rest of the main entry, which
+ * itself is left with nothing but names.
  */
 function chunks(): Rolldown.CodeSplittingGroup[] {
   const inWorker = reached('bytes/deflate-worker.ts');
   const inMain = reached('index.ts');
   const inImage = reached('image/image.ts', 'layout/save-tarball.ts', 'bytes/pmap-bounded.ts');
   const inDocuments = reached('oci/index.ts');
+  const inPacking = reached('layer/plan-files.ts');
   const inReading = reached(
     'image/image-files.ts',
     'image/read-image.ts',
@@ -70,6 +71,7 @@ function chunks(): Rolldown.CodeSplittingGroup[] {
     ['oci', inDocuments, inImage],
     ['documents', inDocuments],
     ['image', inImage],
+    ['packing', inPacking],
     ['shared', inLater, inMain],
     ['reading', inReading],
     ['more', inMain],

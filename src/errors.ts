@@ -67,6 +67,8 @@ export type ErrorCode =
   | 'REGISTRY_INVALID'
   /** A worker thread died at its work; `cause` holds what it said. */
   | 'WORKER_FAILED'
+  /** A part of the library that is loaded when it is needed cannot be fetched; `cause` holds the runtime's error. */
+  | 'MODULE_UNAVAILABLE'
   /** This runtime lacks what the option asks for. */
   | 'RUNTIME_UNSUPPORTED';
 

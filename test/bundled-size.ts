@@ -1,5 +1,8 @@
-/** What a bundler makes a program load: at once, by its entry and all that this imports, and later, by `import()` and workers. */
-import { join } from 'node:path';
+/**
+ * What a bundler makes a program load: at once, by its entry and all that this imports, and later, by `import()` and workers.
+ * size-limit (11 is the last for Node 20) sums all chunks, or takes the entry without what it imports, and knows no Vite.
+ */
+import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build as esbuild } from 'esbuild';
 import { type Rolldown, build as vite } from 'vite';
@@ -7,7 +10,8 @@ import { type Rolldown, build as vite } from 'vite';
 /** Bytes of minified scripts, each gzipped by itself as a server would send it. */
 export interface BundledSize {
   atOnce: number;
-  later: number;
+  /** Each script that may be loaded later, by the name that the bundler gives it, the largest first. */
+  later: [name: string, size: number][];
   /** The scripts that are loaded at once. */
   code: string;
 }
@@ -74,10 +78,15 @@ function measure(scripts: ReadonlyMap<string, Script>, entry: string): BundledSi
     for (const imported of scripts.get(name)!.imports) visit(imported);
   };
   visit(entry);
-  const size = { atOnce: 0, later: 0, code: '' };
+  const size: BundledSize = { atOnce: 0, later: [], code: '' };
   for (const [name, { code }] of scripts) {
-    size[atOnce.has(name) ? 'atOnce' : 'later'] += gzipSync(code, { level: 9 }).length;
-    if (atOnce.has(name)) size.code += code;
+    const bytes = gzipSync(code, { level: 9 }).length;
+    if (!atOnce.has(name)) size.later.push([basename(name), bytes]);
+    else {
+      size.atOnce += bytes;
+      size.code += code;
+    }
   }
+  size.later.sort(([, a], [, b]) => b - a);
   return size;
 }

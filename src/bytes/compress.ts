@@ -2,6 +2,7 @@
 import { StowageError } from '../errors.ts';
 import type { Compression } from './compression.ts';
 import { type GzipOptions, gzip } from './gzip.ts';
+import { load } from './load.ts';
 
 /** @throws `ARGUMENT_INVALID` */
 export function checkCompression(compression: unknown): void {
@@ -31,6 +32,6 @@ async function* compressWithZstd(
   chunks: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const { zstd } = await import('./zstd-native.ts');
+  const { zstd } = await load(() => import('./zstd-native.ts'));
   yield* zstd(chunks, { signal });
 }

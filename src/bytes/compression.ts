@@ -1,6 +1,7 @@
 /** Tells from the bytes themselves how they are compressed, and undoes it: media types and file names may say anything. */
 import { readChunks } from './byte-source.ts';
 import { type GunzipOptions, gunzip } from './gunzip.ts';
+import { load } from './load.ts';
 
 /** What layers and archives are compressed with. */
 export type Compression = 'gzip' | 'zstd' | 'none';
@@ -44,7 +45,7 @@ export async function decompress(
   if (compression === 'none') return { compression, chunks: whole };
   if (compression === 'gzip') return { compression, chunks: gunzip(whole, options) };
   // Loaded when needed: whoever has no zstd does not pay for its decoder.
-  const { unzstd } = await import('./unzstd.ts');
+  const { unzstd } = await load(() => import('./unzstd.ts'));
   return { compression, chunks: unzstd(whole, options) };
 }
 

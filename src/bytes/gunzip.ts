@@ -6,6 +6,7 @@ import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { readChunks } from './byte-source.ts';
 import type { Zlib } from './gunzip-native.ts';
+import { load } from './load.ts';
 import { nativeModule } from './runtime.ts';
 
 /** Makes the error for what is wrong at a byte of the input. */
@@ -69,8 +70,8 @@ async function inflate(
   fault: GzipFault,
   signal: AbortSignal | undefined,
 ): Promise<AsyncIterable<Uint8Array>> {
-  if (zlib !== undefined) return (await import('./gunzip-native.ts')).gunzipNatively(zlib, chunks, fault);
-  return (await import('./gunzip-portable.ts')).gunzipPortably(chunks, fault, signal);
+  if (zlib !== undefined) return (await load(() => import('./gunzip-native.ts'))).gunzipNatively(zlib, chunks, fault);
+  return (await load(() => import('./gunzip-portable.ts'))).gunzipPortably(chunks, fault, signal);
 }
 
 /** Below this many bytes of output, a ratio does no harm, and honest files of zeros have it. */

@@ -5,6 +5,7 @@
 import { StowageError } from '../errors.ts';
 import { inPieces } from './byte-source.ts';
 import { checkLevel, defaultLevel } from './compression-level.ts';
+import { load } from './load.ts';
 
 /** How to compress. */
 export interface GzipOptions {
@@ -56,10 +57,10 @@ async function* compressed(
   { engine, level, workers, signal }: GzipOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
   if (engine === 'native') {
-    const { gzipNatively } = await import('./gzip-native.ts');
+    const { gzipNatively } = await load(() => import('./gzip-native.ts'));
     yield* gzipNatively(chunks, level, signal);
   } else {
-    const { gzipPortably } = await import('./gzip-portable.ts');
+    const { gzipPortably } = await load(() => import('./gzip-portable.ts'));
     yield* gzipPortably(chunks, level ?? defaultLevel, workers, signal);
   }
 }

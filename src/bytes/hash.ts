@@ -5,6 +5,7 @@
  */
 import { StowageError } from '../errors.ts';
 import { type Digest, type DigestAlgorithm, parseDigest } from '../oci/digest.ts';
+import { load } from './load.ts';
 import { nativeModule } from './runtime.ts';
 import { createSha256, type HashState } from './sha256.ts';
 
@@ -22,7 +23,7 @@ export type HashEngine = (algorithm: DigestAlgorithm) => HashState | Promise<Has
 /** What runs everywhere. */
 export const portableHash: HashEngine = async (algorithm) => {
   if (algorithm === 'sha256') return createSha256();
-  const { sha384, sha512 } = await import('@noble/hashes/sha2.js');
+  const { sha384, sha512 } = await load(() => import('@noble/hashes/sha2.js'));
   return (algorithm === 'sha384' ? sha384 : sha512).create();
 };
 

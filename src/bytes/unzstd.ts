@@ -7,6 +7,7 @@ import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import { readChunks } from './byte-source.ts';
 import { letEventsIn } from './event-loop.ts';
+import { load } from './load.ts';
 import { type NodeCompressor, pumpNode } from './native-compressor.ts';
 import { isDeno, nativeModule } from './runtime.ts';
 import { Xxh64 } from './xxh64.ts';
@@ -111,7 +112,7 @@ async function* decodeFrame(
 }
 
 async function* decodePortably(input: Input, frame: Frame, ahead: Block[]): AsyncGenerator<Uint8Array, void, void> {
-  const { Decompress } = await import('fzstd');
+  const { Decompress } = await load(() => import('fzstd'));
   const decoded: Uint8Array[] = [];
   const decoder = new Decompress((bytes) => void (bytes.length > 0 && decoded.push(bytes)));
   decoder.push(headerFor(Math.min(frame.windowBytes, mostOf(ahead, frame))));

@@ -1,4 +1,5 @@
 /** What differs between the file systems of two images, as a list and as a layer. */
+import { load } from '../bytes/load.ts';
 import type { ReadNamesOptions } from '../layer/changeset.ts';
 import type { Layer } from '../layer/layer.ts';
 import type { RewriteLayerOptions } from '../layer/rewrite-layer.ts';
@@ -37,7 +38,7 @@ export interface ImageDiff {
  * for (const { path } of (await diff(before, after)).changed) console.log(path);
  */
 export async function diff(before: Image, after: Image, options: DiffOptions = {}): Promise<ImageDiff> {
-  const { compareImages } = await import('./compare-images.ts');
+  const { compareImages } = await load(() => import('./compare-images.ts'));
   const { added, changed, removed } = await compareImages(before, after, options);
   const list = (changes: NameChange[]): FileChange<never, never>[] =>
     changes.map(({ path, before: was, after: is }) => ({
@@ -59,7 +60,7 @@ export async function diffLayer(
   after: Image,
   options: DiffOptions & RewriteLayerOptions = {},
 ): Promise<Layer> {
-  const { compareImages } = await import('./compare-images.ts');
-  const { writeTreeLayer } = await import('../layer/tree-layer.ts');
+  const { compareImages } = await load(() => import('./compare-images.ts'));
+  const { writeTreeLayer } = await load(() => import('../layer/tree-layer.ts'));
   return writeTreeLayer(await compareImages(before, after, options), after.layers, rewriteOptions(after, options));
 }

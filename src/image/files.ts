@@ -1,6 +1,7 @@
 /** Files moved under a directory of the image. */
 import type { TarFileItem } from 'nanotar';
-import { type LayerFile, type LayerFiles, normalizePath } from '../layer/file.ts';
+import type { LayerFile, LayerFiles } from '../layer/file.ts';
+import { normalizePath } from '../layer/path.ts';
 
 /** The same files, each under `destination`. Hard links name files of the same set, and move with them. */
 export async function* placed(files: LayerFiles, destination: string): AsyncGenerator<LayerFile | TarFileItem> {

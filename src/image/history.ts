@@ -1,7 +1,7 @@
 /** Times and history entries of an image config (config.md, "history"): what was done, in the words of a Dockerfile. */
 import { environment } from '../bytes/runtime.ts';
 import { StowageError } from '../errors.ts';
-import { resolveTimestamp, type Timestamp } from '../layer/file.ts';
+import { resolveTimestamp, type Timestamp } from '../layer/timestamp.ts';
 import type { History, ImageConfig } from '../oci/image-config.ts';
 
 /** RFC 3339 in UTC, with a fraction only where there is one. */

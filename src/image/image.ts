@@ -1,9 +1,12 @@
 /** The image as a value: a config, a manifest and layers that are read when someone asks for them. Changing one gives another. */
 import { digestOf } from '../bytes/hash.ts';
+import { load } from '../bytes/load.ts';
 import type { BlobStore, ContentSource } from '../content/content.ts';
 import { type CreateLayerOptions, createLayer } from '../layer/create-layer.ts';
-import { type LayerFiles, normalizePath, type Timestamp } from '../layer/file.ts';
+import type { LayerFiles } from '../layer/file.ts';
 import type { Layer } from '../layer/layer.ts';
+import { normalizePath } from '../layer/path.ts';
+import type { Timestamp } from '../layer/timestamp.ts';
 import type { Limits } from '../limits.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type ContainerConfig, type History, type ImageConfig, serializeImageConfig } from '../oci/image-config.ts';
@@ -131,7 +134,7 @@ export class Image {
     const { platform, created, store } = options;
     const wanted = platform === undefined ? undefined : toPlatform(platform);
     // Loaded when asked for: whoever starts from scratch does not pay for what reads documents.
-    const { readImage } = await import('./read-image.ts');
+    const { readImage } = await load(() => import('./read-image.ts'));
     return new Image({ ...(await readImage(source, reference, { ...options, platform: wanted })), created, store });
   }
 
@@ -281,7 +284,7 @@ export class Image {
    */
   async files(options: ImageFilesOptions = {}): Promise<ImageFiles> {
     // Loaded when asked for: whoever only builds images does not pay for what reads them.
-    const { ImageFiles } = await import('./image-files.ts');
+    const { ImageFiles } = await load(() => import('./image-files.ts'));
     return new ImageFiles(this.layers, options);
   }
 

@@ -1,4 +1,5 @@
 /** Images of several platforms rewritten as one: an index mapped, filtered, and given or rid of images. */
+import { load } from '../bytes/load.ts';
 import type { ContentSource } from '../content/content.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
@@ -42,7 +43,7 @@ export async function mapPlatforms(
   map: (image: Image, descriptor: Descriptor) => Image | undefined | Promise<Image | undefined>,
   options: MapPlatformsOptions = {},
 ): Promise<ImageContent> {
-  const { IndexRewriter } = await import('./rewrite-index.ts');
+  const { IndexRewriter } = await load(() => import('./rewrite-index.ts'));
   const rewriter = new IndexRewriter(source, options);
   return rewriter.rewrite(reference, async (descriptor) => {
     if (!(await rewriter.isImage(descriptor))) return descriptor;
@@ -94,7 +95,7 @@ export async function addPlatform(
   image: Image,
   options: PlatformsOptions = {},
 ): Promise<ImageContent> {
-  const { addToIndex, IndexRewriter } = await import('./rewrite-index.ts');
+  const { addToIndex, IndexRewriter } = await load(() => import('./rewrite-index.ts'));
   const rewriter = new IndexRewriter(source, options);
   const content = await rewriter.rewrite(reference, async (descriptor) => {
     const platform = await rewriter.platformOf(descriptor);
@@ -125,7 +126,7 @@ async function select(
     for (const each of matching) missing.delete(each);
     return matching.length > 0;
   };
-  const { IndexRewriter } = await import('./rewrite-index.ts');
+  const { IndexRewriter } = await load(() => import('./rewrite-index.ts'));
   const rewriter = new IndexRewriter(source, options);
   const content = await rewriter.rewrite(reference, async (descriptor) => {
     const platform = await rewriter.platformOf(descriptor);

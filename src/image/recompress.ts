@@ -1,6 +1,7 @@
 /** The same layers, compressed otherwise: their diff IDs and the image's config stay, its manifest changes. */
 import { readChunks } from '../bytes/byte-source.ts';
 import { checkCompression } from '../bytes/compress.ts';
+import { load } from '../bytes/load.ts';
 import { StowageError } from '../errors.ts';
 import type { Layer } from '../layer/layer.ts';
 import { contentAnnotations, type RewriteLayerOptions } from '../layer/rewrite-layer.ts';
@@ -45,7 +46,7 @@ async function recompressLayer(layer: Layer, options: RewriteLayerOptions): Prom
   const { limits, signal, onProgress } = options;
   const { digest } = layer.descriptor;
   const blob = readChunks(await layer.open({ signal }), { signal });
-  const { decompress } = await import('../bytes/compression.ts');
+  const { decompress } = await load(() => import('../bytes/compression.ts'));
   const { chunks } = await decompress(blob, { limits, signal, what: `layer ${digest}` });
   const told = onProgress ? reported(chunks, digest, onProgress) : chunks;
   return storeLayer(told, { ...options, annotations: contentAnnotations(layer) }, (diffId) => {

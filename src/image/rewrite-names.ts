@@ -2,6 +2,7 @@
  * Files of an image left out or given other names, in every layer. What a container sees afterwards is what it saw before,
  * with each name left out or changed: whiteouts and hard links are made to fit, and layers that nothing changes stay.
  */
+import { load } from '../bytes/load.ts';
 import type { RewriteLayerOptions } from '../layer/rewrite-layer.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import type { Image } from './image.ts';
@@ -23,7 +24,7 @@ export async function filterFiles(
   keep: (path: string, header: TarHeader) => boolean,
   options: RewriteLayerOptions = {},
 ): Promise<Image> {
-  const { rewriteNames } = await import('./rename-entries.ts');
+  const { rewriteNames } = await load(() => import('./rename-entries.ts'));
   return rewriteNames(image, (path, header) => (keep(path, header) ? path : undefined), options);
 }
 
@@ -41,6 +42,6 @@ export async function renameFiles(
   rename: (path: string, header: TarHeader) => string,
   options: RewriteLayerOptions = {},
 ): Promise<Image> {
-  const { checkName, rewriteNames } = await import('./rename-entries.ts');
+  const { checkName, rewriteNames } = await load(() => import('./rename-entries.ts'));
   return rewriteNames(image, (path, header) => checkName(path, rename(path, header)), options);
 }

@@ -1,7 +1,8 @@
 /** One time for all that an image dates: files, config and history, so that two builds of the same files are the same image. */
-import { resolveTimestamp, type Timestamp } from '../layer/file.ts';
+
 import type { Layer } from '../layer/layer.ts';
 import { type RewriteLayerOptions, rewriteLayer } from '../layer/rewrite-layer.ts';
+import { resolveTimestamp, type Timestamp } from '../layer/timestamp.ts';
 import { isNonDistributable } from '../oci/media-types.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import { formatTime } from './history.ts';

@@ -1,4 +1,5 @@
 /** Several layers made into one that has the same effect. */
+import { load } from '../bytes/load.ts';
 import type { RewriteLayerOptions } from '../layer/rewrite-layer.ts';
 import type { History } from '../oci/image-config.ts';
 import { completeHistory, layerPositions } from './history.ts';
@@ -28,7 +29,7 @@ export async function squash(image: Image, options: SquashOptions = {}): Promise
   const history = completeHistory(image.config);
   const first = layerPositions(history)[from]!;
   const kept = history.map((entry, index) => (index < first ? entry : { ...entry, empty_layer: true }));
-  const { mergeFrom } = await import('./merge-layers.ts');
+  const { mergeFrom } = await load(() => import('./merge-layers.ts'));
   return mergeFrom(image, from, [...kept, step(image, 'squash', count)], options);
 }
 
@@ -40,7 +41,7 @@ export async function squash(image: Image, options: SquashOptions = {}): Promise
  */
 export async function flatten(image: Image, options: RewriteLayerOptions = {}): Promise<Image> {
   if (image.layers.length === 0) return image;
-  const { mergeFrom } = await import('./merge-layers.ts');
+  const { mergeFrom } = await load(() => import('./merge-layers.ts'));
   return mergeFrom(image, 0, [step(image, 'flatten', image.layers.length)], options);
 }
 

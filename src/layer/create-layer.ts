@@ -1,13 +1,16 @@
 /** Files into a layer blob: tar, two digests, gzip and storing in one pass, with memory bounded by constants. */
 import { type ByteSource, readBytes, readChunks } from '../bytes/byte-source.ts';
 import { checkCompression } from '../bytes/compress.ts';
+import { load } from '../bytes/load.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
 import { type TarSource, writeTar } from '../tar/write-tar.ts';
-import { type LayerFiles, type PlannedFile, planFiles, resolveTimestamp, type Timestamp } from './file.ts';
+import type { LayerFiles } from './file.ts';
 import type { Layer } from './layer.ts';
+import type { PlannedFile } from './plan-files.ts';
 import { type StoreLayerOptions, storeLayer } from './store-layer.ts';
+import { resolveTimestamp, type Timestamp } from './timestamp.ts';
 
 export interface CreateLayerOptions extends StoreLayerOptions {
   /** For files without an `mtime`, and made-up parents. Default `SOURCE_DATE_EPOCH`, else the epoch. */
@@ -37,6 +40,8 @@ export async function createLayer(files: LayerFiles, options: CreateLayerOptions
   const { signal } = options;
   if (options.compression !== undefined) checkCompression(options.compression);
   const limits = resolveLimits(options.limits);
+  // Loaded when asked for: whoever only configures and saves an image packs no files.
+  const { planFiles } = await load(() => import('./plan-files.ts'));
   const planned = await planFiles(files, {
     mtime: resolveTimestamp(options.mtime),
     nanoseconds: options.nanoseconds ?? false,

@@ -1,4 +1,5 @@
 /** A layer: a changeset of files, held as one blob of a store. */
+import { load } from '../bytes/load.ts';
 import type { BlobSource, ReadBlobOptions } from '../content/content.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -28,7 +29,7 @@ export function layerFrom(source: Pick<BlobSource, 'read'>, descriptor: Descript
     open: (options) => source.read(descriptor, options),
     async *entries(options) {
       // Loaded when asked for: whoever only builds images does not pay for a tar reader.
-      const { layerEntries } = await import('./layer-entries.ts');
+      const { layerEntries } = await load(() => import('./layer-entries.ts'));
       yield* layerEntries(layer, options);
     },
   };

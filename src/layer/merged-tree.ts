@@ -6,8 +6,8 @@ import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import { type Changeset, type LayerChange, nodeWeight, weightOf } from './changeset.ts';
-import { compareBytewise } from './file.ts';
 import { findBelow, followPath, pathIn, pathOf, type Step } from './follow-path.ts';
+import { compareBytewise } from './path-order.ts';
 
 /** A file as a file system has it: one, however many names hard links give it. */
 export interface MergedFile {

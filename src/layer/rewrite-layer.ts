@@ -1,4 +1,5 @@
 /** A layer out of another: its entries, in their order, through a function and into a new blob, body by body. */
+import { load } from '../bytes/load.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
@@ -6,9 +7,10 @@ import type { TarHeader } from '../tar/entry.ts';
 import type { TarEntry } from '../tar/read-tar.ts';
 import { type TarSource, writeTar } from '../tar/write-tar.ts';
 import { tarSource } from './create-layer.ts';
-import { type LayerFile, planFile, resolveTimestamp, type Timestamp } from './file.ts';
+import type { LayerFile } from './file.ts';
 import type { Layer } from './layer.ts';
 import { type StoreLayerOptions, storeLayer } from './store-layer.ts';
+import { resolveTimestamp, type Timestamp } from './timestamp.ts';
 
 /**
  * An entry on its way from one layer to another, as the tar has it: whiteouts are files called `.wh.…`. Its body can be
@@ -74,13 +76,17 @@ async function* mapped(
   const { signal, onProgress } = options;
   const limits = resolveLimits(options.limits);
   const entries = layer.entries(options)[Symbol.asyncIterator]();
-  const plan = { mtime: resolveTimestamp(options.mtime), nanoseconds: true, limits };
+  const mtime = resolveTimestamp(options.mtime);
+  const planned = async (file: LayerFile): Promise<TarSource> => {
+    const { planFile } = await load(() => import('./plan-files.ts'));
+    return tarSource(planFile(file, { mtime, nanoseconds: true, limits }), limits, signal);
+  };
   try {
     for await (const entry of map(sources(entries))) {
       if (typeof entry !== 'object' || entry === null) {
         throw new StowageError('FILE_INVALID', `An entry is ${String(entry)}. Give each as an object: { path, body }.`);
       }
-      const source = isComplete(entry) ? entry : await tarSource(planFile(entry, plan), limits, signal);
+      const source = isComplete(entry) ? entry : await planned(entry);
       yield source;
       onProgress?.({ phase: 'build', path: source.path, transferred: source.size, total: source.size });
     }

@@ -1,6 +1,7 @@
 /** The OCI image layout (image-layout.md) over any storage: a content store whose tags stand in `index.json`. */
 
 import type { ByteSource } from '../bytes/byte-source.ts';
+import { load } from '../bytes/load.ts';
 import { blobPath, blobStore } from '../content/blob-store.ts';
 import type { BlobStore, ContentStore, ReadBlobOptions } from '../content/content.ts';
 import { walkGraph } from '../content/graph.ts';
@@ -199,7 +200,7 @@ export class Layout implements ContentStore {
 
   /** Reads everything and reports all that is wrong: documents, blobs against their digests, and what is named but missing. */
   async verify(options: { signal?: AbortSignal } = {}): Promise<LayoutReport> {
-    const { verifyLayout } = await import('./verify.ts');
+    const { verifyLayout } = await load(() => import('./verify.ts'));
     return verifyLayout(this.storage, { limits: this.#limits, signal: options.signal });
   }
 

@@ -1,5 +1,6 @@
 /** Archives in: whatever engines save, read once, its blobs kept in memory or in a storage, its images ready to be pushed. */
 import type { ByteSource } from '../bytes/byte-source.ts';
+import { load } from '../bytes/load.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import type { ContentSource } from '../content/content.ts';
 import { StowageError } from '../errors.ts';
@@ -72,7 +73,7 @@ export async function loadTarballForPush(source: ByteSource, options: LoadTarbal
     );
   }
   // Loaded when asked for, as all that reads archives: most programs write them.
-  const { unpackArchive } = await import('./archive.ts');
+  const { unpackArchive } = await load(() => import('./archive.ts'));
   const unpacked = await unpackArchive(source, { memoryThreshold, spill, limits, signal, onProgress });
   try {
     const { content, roots, tag } = await readArchive(unpacked, limits, signal);

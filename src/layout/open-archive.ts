@@ -1,4 +1,5 @@
 /** Image archives in place: an uncompressed tar in a `Blob` is read by offsets, and no byte of it is copied anywhere. */
+import { load } from '../bytes/load.ts';
 import type { ContentSource } from '../content/content.ts';
 import { walkGraph } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
@@ -38,7 +39,7 @@ export async function openArchive(blob: Blob, options: OpenArchiveOptions = {}):
   const limits = resolveLimits(options.limits);
   signal?.throwIfAborted();
   // Loaded when asked for, as all that reads archives: most programs write them.
-  const { mapFiles } = await import('./map-files.ts');
+  const { mapFiles } = await load(() => import('./map-files.ts'));
   const files = await mapFiles(blob, limits, signal);
   const { content, roots, tags } = await readArchive(files, limits, signal);
   return {

@@ -1,4 +1,5 @@
 /** What an image archive says of itself once its files can be read: an OCI layout, or what `docker save` writes. */
+import { load } from '../bytes/load.ts';
 import type { ContentSource } from '../content/content.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
@@ -34,7 +35,7 @@ export async function readArchive(
     return { content: layout, roots: manifests, tags, tag };
   }
   if (await storage.stat('manifest.json')) {
-    const { openDockerArchive } = await import('./docker-archive.ts');
+    const { openDockerArchive } = await load(() => import('./docker-archive.ts'));
     const { content, roots, tags } = await openDockerArchive(unpacked, limits, signal);
     return { content, roots, tags, tag: tags[0]?.name };
   }

@@ -1,8 +1,8 @@
 /** Descriptors, which refer to content by media type, digest and size: image-spec's descriptor.md. */
 import { annotations } from './annotations.ts';
-import { type Check, list, mediaType, record, refusal, scalar, string } from './check.ts';
+import { type Check, grammar, list, mediaType, record, refusal, scalar, string } from './check.ts';
 import { type Digest, digest } from './digest.ts';
-import { mediaTypes } from './media-types.ts';
+import type { mediaTypes } from './media-types.ts';
 import { type Platform, platformRecord } from './platform.ts';
 
 export interface Descriptor {
@@ -33,7 +33,7 @@ export function checkDescriptor(value: unknown, where: string): Descriptor {
 
 /** The descriptor of `{}`, for where a document must name content and has none (manifest.md, Guidance for an Empty Descriptor). */
 export const emptyDescriptor: Readonly<Descriptor> = /* @__PURE__ */ Object.freeze({
-  mediaType: mediaTypes.empty,
+  mediaType: 'application/vnd.oci.empty.v1+json' satisfies typeof mediaTypes.empty,
   digest: 'sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',
   size: 2,
   data: 'e30=',
@@ -54,26 +54,31 @@ const size: Check<number> = scalar(
   (value) => Number.isSafeInteger(value) && (value as number) >= 0,
 );
 
+/** RFC 4648, section 4: four characters for three bytes, padded. */
+const data: Check<string> = (value, field, refuse, siblings) => {
+  const bytes = siblings!.size as number;
+  const rule = `base64 of ${bytes} bytes, as size says`;
+  const encoded = grammar(rule, /^[A-Za-z\d+/]*={0,2}$/)(value, field, refuse);
+  if (encoded.length % 4 || encoded.replace(/=+$/, '').length !== Math.ceil((bytes * 4) / 3))
+    throw refuse(field, rule, encoded);
+  return encoded;
+};
+
+/* @__NO_SIDE_EFFECTS__ */
 function shaped(order: Record<string, Check<unknown>>): Check<Descriptor> {
-  const fields: Check<Descriptor> = record(
+  return record(
     {
       mediaType,
       ...order,
       urls: list(string),
-      data: string,
+      data,
       artifactType: mediaType,
       platform: platformRecord,
       annotations,
     },
     ['mediaType', 'digest', 'size'],
+    'DESCRIPTOR_INVALID',
   );
-  return (value, field, refuse) => {
-    const own: typeof refuse = (at, expected, actual) => refuse(at, expected, actual, 'DESCRIPTOR_INVALID');
-    const checked = fields(value, field, own);
-    if (checked.data !== undefined && base64Length(checked.data) !== checked.size)
-      throw own(field ? `${field}.data` : 'data', `base64 of ${checked.size} bytes, as size says`, checked.data);
-    return checked;
-  };
 }
 
 /** In the key order of manifest.md's examples. */
@@ -81,9 +86,3 @@ export const descriptor: Check<Descriptor> = shaped({ digest, size });
 
 /** In the key order of image-index.md's examples. */
 export const indexDescriptor: Check<Descriptor> = shaped({ size, digest });
-
-/** Bytes that RFC 4648's base64 (section 4, padded) stands for, or -1 for what it is not. */
-function base64Length(text: string): number {
-  const body = text.replace(/={1,2}$/, '');
-  return text.length % 4 || !/^[A-Za-z\d+/]*$/.test(body) ? -1 : Math.floor((body.length * 3) / 4);
-}

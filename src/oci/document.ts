@@ -1,7 +1,7 @@
 /** How every document is checked and written, and how manifests and indexes are never taken for one another. */
 import type { ErrorCode } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { type Check, object, type Refuse, refusal } from './check.ts';
+import { type Check, refusal } from './check.ts';
 import { bareMediaType, isIndex, isManifest } from './media-types.ts';
 import { serializeJson } from './serialize-json.ts';
 
@@ -17,12 +17,13 @@ export interface DocumentOptions extends ReadOptions {
   mediaType?: string;
 }
 
-/** One sort of document: its name and error code, its fields, and what its fields cannot say alone. */
+/** One sort of document: its name, its error code, and its fields. */
 export interface DocumentKind<T> {
   name: string;
   code: ErrorCode;
   fields: Check<T>;
-  rule?: (value: unknown, refuse: Refuse, mediaType?: string) => void;
+  /** Of documents that state their media type, or are known by that of the descriptor that leads to them. */
+  mediaType?: Check<string>;
 }
 
 /** Compact JSON in the specification's key order; what would be refused when it is read is not written. */
@@ -30,49 +31,44 @@ export function writeDocument<T>(value: T, kind: DocumentKind<T>): Uint8Array {
   return serializeJson(checkDocument(value, kind));
 }
 
-/** The value in the specification's key order. */
+/** The value in the specification's key order. `announced` is the media type that it should have. */
 export function checkDocument<T>(
   value: unknown,
   kind: DocumentKind<T>,
   what: string = kind.name,
-  mediaType?: string,
+  announced?: string,
 ): T {
   const refuse = refusal(kind.code, what);
-  kind.rule?.(value, refuse, mediaType);
-  return kind.fields(value, '', refuse);
+  if (announced) kind.mediaType?.(announced, 'mediaType', refuse);
+  const document = kind.fields(value, '', refuse);
+  const own = (document as { mediaType?: unknown }).mediaType;
+  if (announced && own && bareMediaType(announced) !== bareMediaType(own))
+    throw refuse('mediaType', `${announced}, as was announced`, own);
+  return document;
 }
 
 /**
- * Refuses Docker's schema 1, documents that could be read as both manifest and index (manifests that change their
- * meaning with the reader have been an attack on signatures), and media types that disagree.
+ * The version of manifests and indexes, told apart by it from Docker's schema 1, and by the fields that the other kind has:
+ * documents that change their meaning with the reader have been an attack on signatures.
  */
-export function refuseOtherThan(name: 'manifest' | 'index'): Required<DocumentKind<unknown>>['rule'] {
-  const [isOwn, isOther, foreign] =
-    name === 'index'
-      ? [isIndex, isManifest, ['config', 'layers', 'fsLayers']]
-      : [isManifest, isIndex, ['manifests', 'fsLayers']];
-  return (value, refuse, expected) => {
-    const document = object(value, '', refuse);
-    const own = document.mediaType;
-    if (document.schemaVersion === 1)
-      throw refuse(
-        'schemaVersion',
-        "2 (for Docker's schema 1, push the image anew)",
-        document.schemaVersion,
-        'MEDIA_TYPE_UNSUPPORTED',
-      );
+/* @__NO_SIDE_EFFECTS__ */
+export function schemaVersion(...foreign: string[]): Check<2> {
+  return (value, field, refuse, siblings) => {
+    const code = value === 1 ? 'MEDIA_TYPE_UNSUPPORTED' : undefined;
+    if (value !== 2) throw refuse(field, "2 (for Docker's schema 1, push the image anew)", value, code);
     for (const key of foreign)
-      if (document[key] !== undefined) throw refuse(key, `absent from an image ${name}`, document[key]);
-    for (const given of [expected, own]) {
-      if (typeof given === 'string' && !isOwn(given))
-        throw refuse(
-          'mediaType',
-          `that of an image ${name}`,
-          given,
-          isOther(given) ? undefined : 'MEDIA_TYPE_UNSUPPORTED',
-        );
-    }
-    if (expected && own && bareMediaType(expected) !== bareMediaType(own))
-      throw refuse('mediaType', `${expected}, as was announced`, own);
+      if (siblings![key] !== undefined) throw refuse(key, 'absent from this kind of document', siblings![key]);
+    return value;
+  };
+}
+
+/** The media type of one kind of document; one that no document here has is not supported, rather than invalid. */
+/* @__NO_SIDE_EFFECTS__ */
+export function documentType(name: string, isOwn: (mediaType: string) => boolean): Check<string> {
+  return (value, field, refuse) => {
+    const type = value as string;
+    if (isOwn(type)) return type;
+    const isKnown = typeof value !== 'string' || isManifest(type) || isIndex(type);
+    throw refuse(field, `that of an image ${name}`, value, isKnown ? undefined : 'MEDIA_TYPE_UNSUPPORTED');
   };
 }

@@ -1,9 +1,9 @@
 /** Image configurations, how a container of an image is run and what it was made of: image-spec's config.md. */
 import { annotations } from './annotations.ts';
-import { boolean, dateTime, integer, list, map, object, record, scalar, string } from './check.ts';
+import { boolean, dateTime, integer, list, literal, map, object, record, string } from './check.ts';
 import { type Digest, digest } from './digest.ts';
 import { type DocumentKind, writeDocument } from './document.ts';
-import { type Platform, platformShape } from './platform.ts';
+import type { Platform } from './platform.ts';
 
 /** The document. Where the specification lets an optional field be null, `parseImageConfig` leaves it out. */
 export interface ImageConfig extends Platform {
@@ -75,32 +75,30 @@ export const imageConfigKind: DocumentKind<ImageConfig> = {
     {
       created: dateTime,
       author: string,
-      ...platformShape,
-      config: record(
-        {
-          User: string,
-          ExposedPorts: set,
-          Env: strings,
-          Entrypoint: strings,
-          Cmd: strings,
-          Volumes: set,
-          WorkingDir: string,
-          Labels: annotations,
-          StopSignal: string,
-          ArgsEscaped: boolean,
-          Memory: integer,
-          MemorySwap: integer,
-          CpuShares: integer,
-          Healthcheck: object,
-        },
-        [],
-      ),
-      rootfs: record({ diff_ids: list(digest), type: scalar('layers', (value) => value === 'layers') }, [
-        'type',
-        'diff_ids',
-      ]),
+      architecture: string,
+      os: string,
+      'os.version': string,
+      'os.features': strings,
+      variant: string,
+      config: record({
+        User: string,
+        ExposedPorts: set,
+        Env: strings,
+        Entrypoint: strings,
+        Cmd: strings,
+        Volumes: set,
+        WorkingDir: string,
+        Labels: annotations,
+        StopSignal: string,
+        ArgsEscaped: boolean,
+        Memory: integer,
+        MemorySwap: integer,
+        CpuShares: integer,
+        Healthcheck: object,
+      }),
+      rootfs: record({ diff_ids: list(digest), type: literal('layers') }, ['type', 'diff_ids']),
       history: list(
-        record({ created: dateTime, author: string, created_by: string, comment: string, empty_layer: boolean }, []),
+        record({ created: dateTime, author: string, created_by: string, comment: string, empty_layer: boolean }),
       ),
     },
     ['architecture', 'os', 'rootfs'],

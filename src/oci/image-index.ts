@@ -60,7 +60,7 @@ export const imageIndex: {
   selectManifest: (index, target) =>
     index.manifests.find(({ platform }) => platform && platform.os !== 'unknown' && matchesPlatform(platform, target)),
   matchesPlatform,
-  mediaType: mediaTypes.index,
+  mediaType: 'application/vnd.oci.image.index.v1+json',
 };
 
 function isTuple(item: ImageIndexItem): item is Extract<ImageIndexItem, readonly unknown[]> {

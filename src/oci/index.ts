@@ -1,9 +1,9 @@
 /** The entry point `stowage/oci`: the documents of the OCI image specification 1.1. Synchronous, and free of the rest. */
 
 export { type ErrorCode, StowageError } from '../errors.ts';
-export { defaultLimits, type Limits } from '../limits.ts';
+export type { Limits } from '../limits.ts';
 export { annotationKeys, checkAnnotations } from './annotations.ts';
-export { bestMatch, platform } from './best-match.ts';
+export { bestMatch } from './best-match.ts';
 export { checkDescriptor, type Descriptor, descriptorData, emptyDescriptor } from './descriptor.ts';
 export { type Digest, type DigestAlgorithm, isDigest, parseDigest } from './digest.ts';
 export type { DocumentOptions, ReadOptions } from './document.ts';

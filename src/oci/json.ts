@@ -1,6 +1,6 @@
 /** JSON as documents are read: strict UTF-8, bounded in size and depth. */
 import { StowageError } from '../errors.ts';
-import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
+import { defaultJsonBytes, type Limits, limitExceeded } from '../limits.ts';
 
 /** Objects and arrays within one another; honest documents stay below ten. */
 const maximumDepth = 100;
@@ -13,40 +13,29 @@ const maximumDepth = 100;
  * units), nests deeper than 100 or has a key `__proto__`; `LIMIT_EXCEEDED` past `jsonBytes`.
  */
 export function parseJson(bytes: Uint8Array | string, options: { what: string; limits?: Partial<Limits> }): unknown {
-  const { what } = options;
-  const limits = resolveLimits(options.limits);
+  const { what, limits } = options;
+  const { jsonBytes = defaultJsonBytes } = limits ?? {};
   const invalid = (problem: string, offset?: number, cause?: unknown): StowageError =>
     new StowageError('JSON_INVALID', `${what}: ${problem}.`, { what, offset }, { cause });
-  // A string has at least as many bytes as units: what is far too long is never encoded.
-  const size =
-    typeof bytes === 'string' && bytes.length <= limits.jsonBytes
-      ? new TextEncoder().encode(bytes).length
-      : bytes?.length;
-  if (size > limits.jsonBytes) throw limitExceeded('jsonBytes', limits, what);
+  // A string has at least as many bytes as units: no more of it is encoded than shows that it is too long.
+  const encoded = typeof bytes === 'string' ? new TextEncoder().encode(bytes.slice(0, jsonBytes + 1)) : bytes;
+  if (encoded?.length > jsonBytes) throw limitExceeded('jsonBytes', { jsonBytes }, what);
   let text: string | undefined;
   let value: unknown;
   try {
-    text = typeof bytes === 'string' ? bytes : new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(encoded);
     value = JSON.parse(text);
   } catch (cause) {
     if (text === undefined) throw invalid('not UTF-8', undefined, cause);
     const offset = errorOffset(text);
-    throw invalid(
-      `not JSON from offset ${offset} on${text[0] === '\ufeff' ? ', a byte order mark' : ''}`,
-      offset,
-      cause,
-    );
+    const mark = text[0] === '\ufeff' ? ', a byte order mark' : '';
+    throw invalid(`not JSON from offset ${offset} on${mark}`, offset, cause);
   }
   const walk = (node: unknown, depth: number): void => {
     if (typeof node !== 'object' || !node) return;
     if (depth === maximumDepth) throw invalid(`nested deeper than ${maximumDepth} levels`);
-    if (Array.isArray(node)) for (const item of node) walk(item, depth + 1);
-    else {
-      for (const [key, item] of Object.entries(node)) {
-        if (key === '__proto__') throw invalid('a key "__proto__" is refused');
-        walk(item, depth + 1);
-      }
-    }
+    if (Object.hasOwn(node, '__proto__')) throw invalid('a key "__proto__" is refused');
+    for (const item of Object.values(node)) walk(item, depth + 1);
   };
   walk(value, 0);
   return value;
@@ -56,27 +45,28 @@ export function parseJson(bytes: Uint8Array | string, options: { what: string; l
 function errorOffset(text: string): number {
   const token =
     /[ \t\n\r]*([{}[\],:]|"[ !#-[\]-\uffff]*(?:\\(?:["\\/bfnrt]|u[\da-fA-F]{4})[ !#-[\]-\uffff]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)?/y;
-  const open: string[] = [];
-  const value = '["{0';
-  // The first characters of what may come next; 0 is any number or word.
+  const closers: string[] = [];
+  const value = '"[{-0123456789tfn';
+  // The first characters of what may come next.
   let allowed = value;
-  for (;;) {
-    const from = token.lastIndex;
-    const match = token.exec(text);
+  for (let at = 0; ; ) {
     // JavaScriptCore gives up on strings of millions of escapes: their beginning must do.
-    if (match === null) return from;
-    const found = match[1] ?? '';
-    const kind = /^[^-\w]/.exec(found)?.[0] ?? '0';
-    if (!found || !allowed.includes(kind)) return token.lastIndex - found.length;
-    if (kind === '[' || kind === '{') {
-      open.push(kind === '[' ? ']' : '}');
-      allowed = kind === '[' ? `${value}]` : '"}';
-    } else if (kind === ':') allowed = value;
-    else if (kind === ',') allowed = open.at(-1) === ']' ? value : '"';
-    else if (kind === '"' && !allowed.includes('0')) allowed = ':';
+    const [whole, found = ''] = token.exec(text) ?? [''];
+    at += whole.length;
+    const first = found[0];
+    if (!first || !allowed.includes(first)) return at - found.length;
+    if (first === '[') {
+      closers.push(']');
+      allowed = `${value}]`;
+    } else if (first === '{') {
+      closers.push('}');
+      allowed = '"}';
+    } else if (first === ':') allowed = value;
+    else if (first === ',') allowed = closers.at(-1) === ']' ? value : '"';
+    else if (allowed === '"' || allowed === '"}') allowed = ':';
     else {
-      if (kind === ']' || kind === '}') open.pop();
-      allowed = open.length ? `,${open.at(-1)}` : '';
+      if (first === closers.at(-1)) closers.pop();
+      allowed = closers.length ? `,${closers.at(-1)}` : '';
     }
   }
 }

@@ -1,9 +1,9 @@
 /** Image manifests, the list of an image's configuration and layers: image-spec's manifest.md. */
 import { annotations } from './annotations.ts';
-import { list, mediaType, record, schemaVersion } from './check.ts';
+import { mediaType as artifactType, type Check, list, record } from './check.ts';
 import { type Descriptor, descriptor } from './descriptor.ts';
-import { type DocumentKind, refuseOtherThan, writeDocument } from './document.ts';
-import { bareMediaType, mediaTypes } from './media-types.ts';
+import { type DocumentKind, documentType, schemaVersion, writeDocument } from './document.ts';
+import { bareMediaType, isManifest, mediaTypes } from './media-types.ts';
 
 export interface Manifest {
   schemaVersion: 2;
@@ -25,28 +25,31 @@ export function serializeManifest(manifest: Manifest): Uint8Array {
   return writeDocument(manifest, manifestKind);
 }
 
-const fields = record<Manifest>(
-  {
-    schemaVersion,
-    mediaType,
-    artifactType: mediaType,
-    config: descriptor,
-    layers: list(descriptor),
-    subject: descriptor,
-    annotations,
-  },
-  ['schemaVersion', 'config', 'layers'],
-);
+const mediaType = documentType('manifest', isManifest);
+
+/** An empty one leaves it to `artifactType` to say what the manifest is of (manifest.md, Guidelines for Artifact Usage). */
+const config: Check<Descriptor> = (value, field, refuse, siblings) => {
+  const checked = descriptor(value, field, refuse);
+  if (bareMediaType(checked.mediaType) === mediaTypes.empty && !siblings!.artifactType)
+    throw refuse('artifactType', 'given where config is empty', undefined);
+  return checked;
+};
 
 /** What a manifest is checked by. */
 export const manifestKind: DocumentKind<Manifest> = {
   name: 'manifest',
   code: 'MANIFEST_INVALID',
-  fields(value, field, refuse) {
-    const manifest = fields(value, field, refuse);
-    if (bareMediaType(manifest.config.mediaType) === mediaTypes.empty && !manifest.artifactType)
-      throw refuse('artifactType', 'given where config is empty', undefined);
-    return manifest;
-  },
-  rule: refuseOtherThan('manifest'),
+  mediaType,
+  fields: record(
+    {
+      schemaVersion: schemaVersion('manifests', 'fsLayers'),
+      mediaType,
+      artifactType,
+      config,
+      layers: list(descriptor),
+      subject: descriptor,
+      annotations,
+    },
+    ['schemaVersion', 'config', 'layers'],
+  ),
 };

@@ -2,7 +2,7 @@
  * Platforms, `os/architecture[/variant]`: image-spec's image-index.md for their fields, and the rules of containerd's
  * platforms module for their many spellings and for which image runs where.
  */
-import { type Check, list, record, refusal, string } from './check.ts';
+import { type Check, grammar, list, record, refusal, string } from './check.ts';
 
 /** What an image asks of the machine that runs it. Values are Go's `GOOS` and `GOARCH`. */
 export interface Platform {
@@ -17,32 +17,20 @@ export interface Platform {
 
 /**
  * Reads `linux/amd64`, `linux/arm/v7` or `windows(10.0.17763)/amd64`, in any case, with the aliases that
- * `normalizePlatform` knows. What was left out stays out: `linux/arm` has no variant. A `v8` of arm64 is kept.
+ * `normalizePlatform` knows. What was left out stays out, `linux/arm` has no variant; what was said stays, as in
+ * `linux/arm64/v8`.
  *
  * @throws `PLATFORM_INVALID`
  */
 export function parsePlatform(text: string): Platform {
-  const parts =
-    typeof text === 'string' &&
-    text.length < 256 &&
-    /^([\w-]+)(?:\(([\w.-]*)((?:\+[\w.-]+)*)\))?\/([\w.-]+)(?:\/([\w.-]+))?$/.exec(text.trim());
-  if (!parts) {
-    const rule = 'os/architecture[/variant], such as linux/arm64';
-    throw refusal('PLATFORM_INVALID', 'platform')('', rule, text);
-  }
-  const [, os, version, features, architecture, variant] = parts as unknown as [
-    string,
-    string,
-    ...(string | undefined)[],
-  ];
-  const platform: Platform = { architecture: architecture!, os };
+  const [, os, version, features, architecture, variant] = pattern.exec(
+    platformText(text, '', refusal('PLATFORM_INVALID', 'platform')),
+  )!;
+  const platform: Platform = { architecture: architecture!, os: os! };
   if (version) platform['os.version'] = version;
   if (features) platform['os.features'] = features.slice(1).split('+');
   if (variant) platform.variant = variant;
-  const normal = normalizePlatform(platform);
-  if (normal.architecture === 'arm64' && variant) normal.variant ??= 'v8';
-  if (!statesVariant(platform)) delete normal.variant;
-  return normal;
+  return respell(platform);
 }
 
 /** Reads a list: `linux/amd64,linux/arm64` or an array. A platform that stands there twice is taken once. */
@@ -68,17 +56,10 @@ export function formatPlatform(platform: Platform): string {
  * `macos` → `darwin`. Other fields are kept.
  */
 export function normalizePlatform(platform: Platform): Platform {
-  const os = lower(platform.os);
-  let architecture = lower(platform.architecture);
-  let variant = lower(platform.variant);
-  if (Object.hasOwn(aliases, architecture)) [architecture, variant = variant] = aliases[architecture]!;
-  if (/^arm(64)?$/.test(architecture)) variant = variant.replace(/^(?=\d)/, 'v');
-  if (architecture === 'arm') variant ||= 'v7';
-  if (architecture === 'arm64') variant = variant.replace(/^v8(\.0)?$/, '').replace(/^v9\.0$/, 'v9');
-  if (architecture === 'amd64' && variant === 'v1') variant = '';
-  const normal: Platform = { ...platform, architecture, os: os === 'macos' ? 'darwin' : os };
-  if (variant) normal.variant = variant;
-  else delete normal.variant;
+  const normal = respell(platform);
+  const plain = plainVariant(normal.architecture);
+  if (normal.architecture === 'arm') normal.variant ??= plain;
+  else if (normal.variant === plain) delete normal.variant;
   return normal;
 }
 
@@ -86,39 +67,55 @@ export function normalizePlatform(platform: Platform): Platform {
 export function matchesPlatform(platform: Platform, target: Platform): boolean {
   const have = normalizePlatform(platform);
   const want = normalizePlatform(target);
-  return isSameMachine(have, want) && (!statesVariant(target) || have.variant === want.variant);
-}
-
-export const platformShape: Record<string, Check<unknown>> = {
-  architecture: string,
-  os: string,
-  'os.version': string,
-  'os.features': list(string),
-  variant: string,
-};
-
-export const platformRecord: Check<Platform> = record(platformShape, ['architecture', 'os']);
-
-const aliases: Record<string, [architecture: string, variant?: string]> = {
-  aarch64: ['arm64'],
-  armhf: ['arm', 'v7'],
-  armel: ['arm', 'v6'],
-  i386: ['386', ''],
-  i686: ['386', ''],
-  'x86-64': ['amd64'],
-  x86_64: ['amd64'],
-};
-
-function lower(text: unknown): string {
-  return typeof text === 'string' ? text.toLowerCase() : '';
-}
-
-/** Plain `arm` normalises to v7 without anyone having said so. */
-function statesVariant(target: Platform): boolean {
-  return !!target.variant || (lower(target.architecture) !== 'arm' && !!normalizePlatform(target).variant);
+  return isSameMachine(have, want) && (!respell(target).variant || have.variant === want.variant);
 }
 
 /** Of two normalised platforms, whether operating system and architecture are the same. */
 export function isSameMachine(have: Platform, want: Platform): boolean {
   return have.os === want.os && have.architecture === want.architecture;
+}
+
+/** The variant that an architecture is where none is stated. */
+export function plainVariant(architecture: string): string | undefined {
+  return { amd64: 'v1', arm: 'v7', arm64: 'v8' }[architecture];
+}
+
+export const platformRecord: Check<Platform> = record(
+  { architecture: string, os: string, 'os.version': string, 'os.features': list(string), variant: string },
+  ['architecture', 'os'],
+);
+
+/** At most 255 characters. */
+const pattern = /^(?=.{1,255}$)\s*([\w-]+)(?:\(([\w.-]*)((?:\+[\w.-]+)*)\))?\/([\w.-]+)(?:\/([\w.-]+))?\s*$/;
+const platformText: Check<string> = grammar('os/architecture[/variant], such as linux/arm64', pattern);
+
+const aliases: ReadonlyMap<string, readonly [architecture: string, variant?: string]> = new Map([
+  ['aarch64', ['arm64']],
+  ['armhf', ['arm', 'v7']],
+  ['armel', ['arm', 'v6']],
+  ['i386', ['386', '']],
+  ['i686', ['386', '']],
+  ['x86-64', ['amd64']],
+  ['x86_64', ['amd64']],
+]);
+
+/** The same in Go's spelling, with nothing added and nothing left out. */
+function respell(platform: Platform): Platform {
+  const { variant: stated, ...others } = platform;
+  const os = lower(platform.os);
+  const named = lower(platform.architecture);
+  const [architecture, variant = lower(stated)] = aliases.get(named) ?? [named];
+  const spelled = /^arm(64)?$/.test(architecture)
+    ? variant.replace(/^(?=\d)/, 'v').replace(/^(v[89])\.0$/, '$1')
+    : variant;
+  return {
+    ...others,
+    architecture,
+    os: os === 'macos' ? 'darwin' : os,
+    ...(spelled && { variant: spelled }),
+  };
+}
+
+function lower(text: unknown): string {
+  return String(text ?? '').toLowerCase();
 }

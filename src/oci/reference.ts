@@ -1,6 +1,6 @@
 /** References, `registry/repository:tag@digest`, with the grammar and the short forms that container engines share. */
-import { refusal, show } from './check.ts';
-import { type Digest, digestRule, isDigest } from './digest.ts';
+import { grammar, record, refusal, show } from './check.ts';
+import { type Digest, knownDigest } from './digest.ts';
 
 /** The name of an image in a registry. */
 export interface Reference {
@@ -24,29 +24,10 @@ export interface Reference {
  */
 export function parseReference(text: string): Reference {
   const refuse = refusal('REFERENCE_INVALID', `reference ${show(text)}`);
-  if (typeof text !== 'string' || /^[a-f\d]{64}$/.test(text)) throw refuse('', 'a name such as alpine:3.20', text);
-  const [named, digest] = cut(text, text.indexOf('@'));
-  const colon = named.lastIndexOf(':');
-  const [name, tag] = cut(named, colon > named.lastIndexOf('/') ? colon : -1);
-  const [first, rest] = cut(name, name.indexOf('/'));
-  const isHost = rest !== undefined && (first === 'localhost' || /[.:[]/.test(first));
-  const registry = isHost && first !== 'index.docker.io' ? first : 'docker.io';
-  let repository = isHost ? rest : name;
-  if (registry === 'docker.io' && !repository.includes('/')) repository = `library/${repository}`;
-
-  if (registry.length > 255 || !hostPattern.test(registry)) throw refuse('registry', 'host or host:port', registry);
-  if (repository.length > 255 || !/^[a-z\d]+(([._/]|__|-+)[a-z\d]+)*$/.test(repository))
-    throw refuse('repository', 'lower-case letters and digits joined by . _ __ - or /, at most 255', repository);
-  const reference: Reference = { registry, repository };
-  if (tag !== undefined) {
-    if (!/^\w[\w.-]{0,127}$/.test(tag)) throw refuse('tag', 'letters, digits, _ . or -, at most 128', tag);
-    reference.tag = tag;
-  }
-  if (digest !== undefined) {
-    if (!isDigest(digest)) throw refuse('digest', digestRule, digest);
-    reference.digest = digest;
-  } else reference.tag ??= 'latest';
-  return reference;
+  const [, host, path, tag, digest] = parts.exec(name(text, '', refuse))!;
+  const registry = host && host !== 'index.docker.io' ? host : 'docker.io';
+  const repository = registry === 'docker.io' && !path!.includes('/') ? `library/${path}` : path;
+  return reference({ registry, repository, tag: digest === undefined ? (tag ?? 'latest') : tag, digest }, '', refuse);
 }
 
 /** The canonical form, which `parseReference` reads back to the same: `docker.io/library/alpine:latest`. */
@@ -54,9 +35,21 @@ export function formatReference({ registry, repository, tag, digest }: Reference
   return `${registry}/${repository}${tag ? `:${tag}` : ''}${digest ? `@${digest}` : ''}`;
 }
 
-const hostPattern = /^([a-z\d]+(-+[a-z\d]+)*(\.[a-z\d]+(-+[a-z\d]+)*)*|\[[a-f\d:]+\])(:\d{1,5})?$/i;
+/** A digest's hexadecimal digits alone are no name: engines take them for an image's. */
+const name = grammar('a name such as alpine:3.20', /^(?![a-f\d]{64}$)/);
 
-/** The text before and after one position; nothing after where it is -1. */
-function cut(text: string, at: number): [before: string, after?: string] {
-  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
-}
+/** Registry, repository, tag and digest, whatever they hold. */
+const parts = /^(?:(localhost|(?=[^/@]*[.:[])[^/@]*)\/)?([^@]*?)(?::([^/:@]*))?(?:@(.*))?$/s;
+
+const reference = record<Reference>(
+  {
+    registry: grammar('host or host:port', /^(?=.{1,255}$)([a-z\d]+((\.|-+)[a-z\d]+)*|\[[a-f\d:]+\])(:\d{1,5})?$/i),
+    repository: grammar(
+      'lower-case letters and digits joined by . _ __ - or /, at most 255',
+      /^(?=.{1,255}$)[a-z\d]+(([._/]|__|-+)[a-z\d]+)*$/,
+    ),
+    tag: grammar('letters, digits, _ . or -, at most 128', /^\w[\w.-]{0,127}$/),
+    digest: knownDigest,
+  },
+  ['registry', 'repository'],
+);

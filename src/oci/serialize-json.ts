@@ -1,6 +1,6 @@
 /** JSON as documents are written: compact, in a given key order. */
 import { StowageError } from '../errors.ts';
-import { isObject } from './check.ts';
+import { inOrder, isObject } from './check.ts';
 
 /**
  * Writes a value as UTF-8 JSON without white space or HTML escapes: its keys of `keyOrder` first and in that order, the
@@ -10,8 +10,7 @@ import { isObject } from './check.ts';
  */
 export function serializeJson(value: unknown, keyOrder: readonly string[] = []): Uint8Array {
   try {
-    const blank = Object.fromEntries(keyOrder.map((key) => [key, undefined]));
-    const text = JSON.stringify(isObject(value) ? { ...blank, ...value } : value).toString();
+    const text = JSON.stringify(isObject(value) ? { ...inOrder(keyOrder), ...value } : value).toString();
     // Within a string the quotes would be escaped: this is a key, which `parseJson` refuses.
     if (text.includes('"__proto__":')) throw new TypeError('a key "__proto__"');
     return new TextEncoder().encode(text);

@@ -1,5 +1,6 @@
 /** Reading archives: the decoder with a source of bytes to pull from. */
 import { readChunks } from '../bytes/byte-source.ts';
+import { load } from '../bytes/load.ts';
 import { StowageError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import type { TarDecoder } from './decoder.ts';
@@ -33,7 +34,7 @@ export async function* readTar(
   options: { limits?: Partial<Limits>; signal?: AbortSignal; what?: string } = {},
 ): AsyncGenerator<TarEntry, void, void> {
   // Loaded when asked for: whoever only writes archives does not pay for what reads them.
-  const { TarDecoder } = await import('./decoder.ts');
+  const { TarDecoder } = await load(() => import('./decoder.ts'));
   const decoder = new TarDecoder(options);
   const source = readChunks(chunks, { signal: options.signal })[Symbol.asyncIterator]();
   let isOpen = true;

@@ -233,6 +233,7 @@ describe('a refused document names the field and what it should be', () => {
     [['annotations'], [], 'MANIFEST_INVALID', 'annotations'],
     [['annotations', 'x'], null, 'MANIFEST_INVALID', 'annotations["x"]'],
     [['manifests'], [], 'MANIFEST_INVALID', 'manifests'],
+    [['manifests'], null, 'MANIFEST_INVALID', 'manifests'],
     [['fsLayers'], [], 'MANIFEST_INVALID', 'fsLayers'],
   ])('manifest: %j', (path, value, code, field) => {
     const error = refusalOf(() => parseManifest(set(manifestText, path, value), { what: 'manifest sha256:1' }));

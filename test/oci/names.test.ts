@@ -20,7 +20,6 @@ import {
   parsePlatform,
   parsePlatforms,
   parseReference,
-  platform,
   StowageError,
 } from '../../src/oci/index.ts';
 
@@ -125,6 +124,7 @@ describe('platforms', () => {
     ['linux/arm64/v8', { os: 'linux', architecture: 'arm64', variant: 'v8' }],
     ['Linux/AArch64', { os: 'linux', architecture: 'arm64' }],
     ['linux/x86_64', { os: 'linux', architecture: 'amd64' }],
+    ['linux/amd64/v1', { os: 'linux', architecture: 'amd64', variant: 'v1' }],
     ['linux/x86-64/v3', { os: 'linux', architecture: 'amd64', variant: 'v3' }],
     ['linux/i686', { os: 'linux', architecture: '386' }],
     ['linux/armhf', { os: 'linux', architecture: 'arm', variant: 'v7' }],
@@ -136,7 +136,7 @@ describe('platforms', () => {
       'windows(10.0.17763.1+win32k)/amd64',
       { os: 'windows', architecture: 'amd64', 'os.version': '10.0.17763.1', 'os.features': ['win32k'] },
     ],
-  ])('are read: %s', (text, expected) => expect(platform.parse(text)).toEqual(expected));
+  ])('are read: %s', (text, expected) => expect(parsePlatform(text)).toEqual(expected));
   test.each([
     '',
     'linux',
@@ -155,7 +155,7 @@ describe('platforms', () => {
       'linux/amd64',
       'linux/arm64',
     ]);
-    expect(platform.parseList(['linux/arm/v7', 'linux/arm']).map(formatPlatform)).toEqual(['linux/arm/v7']);
+    expect(parsePlatforms(['linux/arm/v7', 'linux/arm']).map(formatPlatform)).toEqual(['linux/arm/v7']);
     expect(codeOf(() => parsePlatforms('linux/amd64,'))).toBe('PLATFORM_INVALID');
   });
   test('are written as they are read', () => {
@@ -240,12 +240,14 @@ describe('platforms', () => {
     );
   });
   test('match where the target states no more than they do', () => {
-    const matches = (one: string, target: string) => platform.matches(parsePlatform(one), parsePlatform(target));
+    const matches = (one: string, target: string) => matchesPlatform(parsePlatform(one), parsePlatform(target));
     expect(matches('linux/amd64', 'linux/amd64')).toBe(true);
     expect(matches('linux/amd64', 'windows/amd64')).toBe(false);
     expect(matches('linux/arm64', 'linux/arm64/v8')).toBe(true);
     expect(matches('linux/arm64/v8', 'linux/arm64')).toBe(true);
     expect(matches('linux/arm64/v9', 'linux/arm64/v8')).toBe(false);
+    expect(matches('linux/amd64', 'linux/amd64/v1')).toBe(true);
+    expect(matches('linux/amd64/v3', 'linux/amd64/v1')).toBe(false);
     expect(matches('linux/arm/v6', 'linux/arm')).toBe(true);
     expect(matches('linux/arm/v6', 'linux/arm/v7')).toBe(false);
     expect(matches('linux/arm', 'linux/arm/v7')).toBe(true);
@@ -330,6 +332,9 @@ describe('references', () => {
     [`a@sha256:${'A'.repeat(64)}`, 'digest'],
     ['https://ghcr.io/a', 'registry'],
     ['ex_ample.com/a', 'registry'],
+    ['example-.com/a', 'registry'],
+    ['example..com/a', 'registry'],
+    [`${'a'.repeat(252)}.com/a`, 'registry'],
     ['example.com:x/a', 'registry'],
     ['[::g]/a', 'registry'],
     ['a'.repeat(64), 'name such as'],
