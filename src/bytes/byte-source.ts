@@ -321,14 +321,14 @@ function checkChunk(chunk: unknown): Uint8Array {
   if (isBytes(chunk)) return chunk;
   throw new StowageError(
     'ARGUMENT_INVALID',
-    `A source gave ${describe(chunk)} where each chunk must be a Uint8Array. Encode text first.`,
+    `A source of bytes gave ${describe(chunk)}, where each chunk must be a Uint8Array. Encode text with TextEncoder first.`,
   );
 }
 
 function bodyConsumed(kind: 'stream' | 'iterator'): StowageError {
   return new StowageError(
     'BODY_CONSUMED',
-    `This ${kind} is locked or was read before. Give a new one, or a Blob.`,
+    `This ${kind} is locked or was read from before, so its bytes are gone. Give a new one, or a Blob or Uint8Array, which can be read twice.`,
   );
 }
 
