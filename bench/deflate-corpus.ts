@@ -59,7 +59,7 @@ async function checkFiles(directories: string[], limit: number): Promise<void> {
       }
     }
     const output: Uint8Array[] = [];
-    for await (const chunk of gzip(each(input), { level })) output.push(chunk);
+    for await (const chunk of gzip(each(input), { level })) output.push(chunk.slice());
     await expectGunzipped(output, input, `level ${level}, after ${total} bytes`);
     total += size;
     compressed += output.reduce((sum, chunk) => sum + chunk.length, 0);

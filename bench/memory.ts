@@ -1,7 +1,7 @@
 /**
  * What a large layer takes at most, where memory is scarce: `npm run bench:memory` builds one from a generated stream, stores it and reads
  * it back, and prints how far memory grew meanwhile: in Chromium over its own files, in Cloudflare's runtime over a bucket, in Node, Deno and
- * Bun over a directory. Names of some of them, as arguments, leave out the others; SIZE (in MiB) sets another size for all.
+ * Bun over a directory. Names of some of them, as arguments, leave out the others; a number is another size for all, in MiB.
  *
  * Chromium and Cloudflare's runtime: the JavaScript heap and the ArrayBuffers beside it, as the inspector says (`Runtime.getHeapUsage`), with
  * garbage that was not collected yet, and then, in a second, smaller run, without it: what is live. Beside that the resident memory of the page's
@@ -12,6 +12,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
+import { Agent, fetch } from 'undici';
 import { bun } from '../test/runtimes/bun.ts';
 import { deno } from '../test/runtimes/deno.ts';
 import { call, servePage, withBrowser } from '../test/storage/browsers.ts';
@@ -20,9 +21,10 @@ import { startWorkerApart } from '../test/storage/bucket-apart.ts';
 const mebibyte = 1024 * 1024;
 const liveSize = 256 * mebibyte;
 const tests = join(import.meta.dirname, '../test/storage');
-const wanted = process.argv.slice(2);
+const [givenSize] = process.argv.slice(2).map(Number).filter(Boolean);
+const wanted = process.argv.slice(2).filter((argument) => !Number(argument));
 const isWanted = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
-const sizeOf = (mebibytes: number): number => Number(process.env.SIZE ?? mebibytes) * mebibyte;
+const sizeOf = (mebibytes: number): number => (givenSize ?? mebibytes) * mebibyte;
 
 type Figures = Record<string, () => Promise<number>>;
 
@@ -65,8 +67,12 @@ async function inChromium(size: number): Promise<void> {
 async function inWorkerd(size: number): Promise<void> {
   for (const compression of ['none', 'gzip']) {
     const worker = await startWorkerApart(join(tests, 'r2-worker.ts'));
-    const build = async (bytes: number, option = ''): Promise<unknown> =>
-      (await fetch(new URL(`/layer?size=${bytes}&compression=${compression}${option}`, worker.url))).json();
+    // It answers when all is done, which may take longer than others wait.
+    const dispatcher = new Agent({ headersTimeout: 0 });
+    const build = async (bytes: number, option = ''): Promise<unknown> => {
+      const url = new URL(`/layer?size=${bytes}&compression=${compression}${option}`, worker.url);
+      return (await fetch(url, { dispatcher })).json();
+    };
     const figures: Figures = {
       heap: async () => (await worker.isolateMemory()).heap,
       buffers: async () => (await worker.isolateMemory()).buffers,

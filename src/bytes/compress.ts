@@ -14,7 +14,8 @@ export function checkCompression(compression: unknown): void {
 }
 
 /**
- * The chunks, compressed; `options` are gzip's, but for the signal, which counts for all.
+ * The chunks, compressed; `options` are gzip's, but for the signal, which counts for all. What comes out is good until the next
+ * chunk is asked for.
  *
  * @throws `ARGUMENT_INVALID`, as `gzip` does; `RUNTIME_UNSUPPORTED` while it is read, where the runtime cannot write zstd.
  */

@@ -50,6 +50,7 @@ export async function* gzipBlocks(
   let end = 0;
   let crc = 0;
   let size = 0;
+  let isBegun = false;
 
   const send = (final: boolean): void => {
     const result = compressor.compress({ buffer, start, end, final });
@@ -67,8 +68,10 @@ export async function* gzipBlocks(
   };
 
   try {
-    yield gzipHeader.slice();
     for await (const chunk of chunks) {
+      // Not before there is a source to be released by whoever leaves here.
+      if (!isBegun) yield gzipHeader.slice();
+      isBegun = true;
       for (let at = 0; at < chunk.length; ) {
         // A full block waits for the next byte: the last one is marked as such.
         if (end - start === blockSize) {
@@ -88,6 +91,7 @@ export async function* gzipBlocks(
         at += taken;
       }
     }
+    if (!isBegun) yield gzipHeader.slice();
     send(true);
     while (pending.length > 0) yield await receive();
     const trailer = new DataView(new ArrayBuffer(8));

@@ -3,7 +3,6 @@
  * output depends on the bytes and the level only, so that a digest of it is the same in every runtime and release.
  */
 import { StowageError } from '../errors.ts';
-import { inPieces } from './byte-source.ts';
 import { checkLevel, defaultLevel } from './compression-level.ts';
 import { load } from './load.ts';
 
@@ -27,8 +26,8 @@ export interface GzipOptions {
 }
 
 /**
- * The chunks, compressed: one gzip member without name or time. Chunks are done with when the next one is asked for;
- * those that come out are new, and hold 64 KiB but for the last.
+ * The chunks, compressed: one gzip member without name or time. Chunks are done with when the next one is asked for, and so
+ * are those that come out: they lie in buffers that are used again, so whoever keeps one copies it.
  *
  * @throws `ARGUMENT_INVALID` for an unknown engine, a level or a number of workers that cannot be.
  * @throws while it is read: `RUNTIME_UNSUPPORTED` where there is no native compressor, or none that takes a level;
@@ -45,11 +44,8 @@ export function gzip(chunks: AsyncIterable<Uint8Array>, options: GzipOptions = {
       { field: 'engine', actual: engine },
     );
   }
-  return inPieces(compressed(chunks, { ...options, engine }), pieceSize);
+  return compressed(chunks, { ...options, engine });
 }
-
-/** Small enough that what is done with is collected often: building into a directory, resident memory grows by 58 MiB, with pieces of 256 KiB by 62. */
-const pieceSize = 65536;
 
 /** Engines are loaded when the first chunk is asked for: nobody pays for the one that is not used. */
 async function* compressed(

@@ -1,5 +1,5 @@
 /** Blobs by digest in any `Storage`, under the names that image-layout.md gives them: `blobs/<algorithm>/<encoded>`. */
-import { type ByteSource, readChunks, releaseSource, toStream } from '../bytes/byte-source.ts';
+import { type ByteSource, readChunks, readsIntoBuffers, releaseSource, toStream } from '../bytes/byte-source.ts';
 import { hasherFor, verifyChunks } from '../bytes/hash.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -45,9 +45,11 @@ export function blobStore(storage: Storage): BlobStore {
         );
       }
       const stream = await storage.read(path);
-      const chunks = readChunks(stream, { signal });
+      const reuse = readsIntoBuffers();
+      const chunks = readChunks(stream, { signal, reuse });
       const checked = verify ? verifyChunks(chunks, descriptor, `blob ${descriptor.digest}`) : chunks;
-      return toStream(checked, () => stream.cancel());
+      const give = reuse ? (await import('../bytes/byte-stream.ts')).toByteStream : toStream;
+      return give(checked, () => stream.cancel(), signal);
     },
 
     write: (body, expected = {}, options = {}) => writeBlob(storage, body, expected, options.signal),
@@ -78,7 +80,7 @@ async function writeBlob(
   let size = 0;
   const file = await storage.create({ path: expected.digest && blobPath(expected.digest) });
   try {
-    for await (const chunk of readChunks(body, { signal })) {
+    for await (const chunk of readChunks(body, { signal, reuse: true })) {
       size += chunk.length;
       if (expected.size !== undefined && size > expected.size) throw sizeMismatch(expected, size);
       // The adapter writes while this thread hashes.

@@ -30,6 +30,7 @@ export interface BlobStore extends BlobSource {
    * Stores a blob and says what it is. Nothing becomes visible unless all of it was written and `digest` and `size` of
    * `expected`, where given, are true (`DIGEST_MISMATCH`, `SIZE_MISMATCH`). A blob that `expected` names and the store
    * holds already is not read again. `mediaType` of the result is that of `expected`, else `application/octet-stream`.
+   * A chunk of the body is done with when the next one is asked for: its buffer may be used again for that.
    */
   write(body: ByteSource, expected?: Partial<Descriptor>, options?: { signal?: AbortSignal }): Promise<Descriptor>;
   /**

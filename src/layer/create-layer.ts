@@ -61,7 +61,9 @@ export async function tarSource(file: PlannedFile, limits: Limits, signal?: Abor
     return { ...header, size: bytes.length, body: bytes };
   }
   if (typeof body === 'string') return { ...header, body: new TextEncoder().encode(body) };
-  return { ...header, body: body instanceof Uint8Array ? body : readBody(header.path, body, signal) };
+  // One that looks empty may have been transferred: reading it tells.
+  const isAtHand = body instanceof Uint8Array && body.length > 0;
+  return { ...header, body: isAtHand ? body : readBody(header.path, body, signal) };
 }
 
 async function* tarSources(

@@ -1,6 +1,6 @@
 /** Images out as one archive, which OCI and Docker readers both understand. */
 
-import { readChunks, toStream } from '../bytes/byte-source.ts';
+import { inPieces, readChunks, toStream } from '../bytes/byte-source.ts';
 import { checkCompression, compress } from '../bytes/compress.ts';
 import type { GzipOptions } from '../bytes/gzip.ts';
 import type { OnProgress } from '../bytes/progress.ts';
@@ -58,8 +58,13 @@ export function saveTarball(
   checkRefName(tag);
   const list = Array.isArray(images) ? (images as readonly Image[]) : [images as Image];
   const tar = writeTar(archiveEntries(imageContent(list), list, tag, options), { signal });
-  return toStream(compress(tar, compression, { ...gzip, signal }));
+  const archive = compress(tar, compression, { ...gzip, signal });
+  // What a stream gives is its reader's for good, and compressed chunks are not.
+  return toStream(compression === 'none' ? archive : inPieces(archive, pieceSize));
 }
+
+/** In bytes. */
+const pieceSize = 64 * 1024;
 
 async function* archiveEntries(
   content: ImageContent,

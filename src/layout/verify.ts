@@ -68,7 +68,11 @@ async function verifyBlob(storage: Storage, path: string, report: LayoutReport, 
   const size = (await storage.stat(path))?.size ?? 0;
   report.blobs++;
   report.bytes += size;
-  for await (const _ of verifyChunks(readChunks(await storage.read(path), { signal }), { digest, size }, path));
+  for await (const _ of verifyChunks(
+    readChunks(await storage.read(path), { signal, reuse: true }),
+    { digest, size },
+    path,
+  ));
 }
 
 /** Follows what the roots name. A blob that was found corrupt has been reported, and is not looked into. */

@@ -1,5 +1,6 @@
 /** A storage in a Cloudflare R2 bucket, for Workers. */
 import { toStream } from '../bytes/byte-source.ts';
+import { toByteStream } from '../bytes/byte-stream.ts';
 import { StowageError } from '../errors.ts';
 import { inTurn, type Turns } from './in-turn.ts';
 import { checkStoragePath, quotePath, storagePathFault } from './path.ts';
@@ -40,6 +41,9 @@ export interface R2StorageOptions {
  * in great demand wait; a holder that was silent for too long and lost its place fails with `STORAGE_FAILED` at the end.
  * What a request that was cut off left under `.stowage/` is removed after a day, by the next large file; its parts by R2 itself, after
  * seven days unless the bucket's rules say otherwise.
+ *
+ * What `read` gives, and in Cloudflare's runtime a blob store over this, are byte streams. A reader in `byob` mode that brings one buffer again and
+ * again leaves no garbage behind; one that brings none is given new buffers of 64 KiB, of which V8 lets 64 MiB gather.
  *
  * What R2 refuses is `STORAGE_FAILED`, its error as `cause`; where it was only busy the call is tried again first.
  *
@@ -100,7 +104,7 @@ export class R2Storage implements Storage {
     const found = await this.#ask('reading', path, () => this.#bucket.get(key, part && { range: part }));
     if (!found) throw this.#notFound(path);
     const { body } = found;
-    return toStream(wholeBody(body, part?.length ?? found.size, path), () => body.cancel());
+    return toByteStream(wholeBody(body, part?.length ?? found.size, path), () => body.cancel());
   }
 
   async create(options: CreateOptions = {}): Promise<PendingFile> {
@@ -233,7 +237,7 @@ export class R2Storage implements Storage {
     if (!staged) throw this.#notFound(from.slice(this.#prefix.length));
     const writer = new ObjectWriter(this.#bucket, to, this.#partSize);
     try {
-      for await (const chunk of wholeBody(staged.body, staged.size, to, { reuse: true })) await writer.write(chunk);
+      for await (const chunk of wholeBody(staged.body, staged.size, to)) await writer.write(chunk);
       await writer.finish();
     } catch (error) {
       await writer.abort();

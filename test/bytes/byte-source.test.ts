@@ -83,6 +83,26 @@ describe('what is no source of bytes', () => {
     }
   });
 
+  test('bytes whose buffer was transferred are refused, and not taken for empty ones', async () => {
+    const transferred = (): Uint8Array<ArrayBuffer> => {
+      const gone = bytes.slice();
+      structuredClone(gone.buffer, { transfer: [gone.buffer] });
+      return gone;
+    };
+    const given = transferred();
+    async function* late(): AsyncGenerator<Uint8Array> {
+      yield bytes;
+      yield given;
+    }
+    const sources = [transferred(), transferred().buffer, [bytes, transferred()], late()];
+    for (const source of sources) {
+      expect(byteLength(source)).toBe(undefined);
+      expect(await code(readBytes(source))).toBe('ARGUMENT_INVALID');
+    }
+    const empty = new Uint8Array(new ArrayBuffer(0));
+    expect((await readBytes([empty, bytes.subarray(3, 3), bytes])).length).toBe(bytes.length);
+  });
+
   test('a stream of text is refused, and cancelled', async () => {
     let cancelled = false;
     const stream = new ReadableStream({

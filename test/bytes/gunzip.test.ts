@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { concatBytes, readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { concatBytes, inPieces, readBytes, readChunks } from '../../src/bytes/byte-source.ts';
 import { compressionOf, decompress } from '../../src/bytes/compression.ts';
 import { crc32 } from '../../src/bytes/crc32.ts';
 import { gunzip } from '../../src/bytes/gunzip.ts';
@@ -272,7 +272,7 @@ function sample(length: number): Uint8Array<ArrayBuffer> {
 }
 
 function pack(bytes: Uint8Array, level = 6): Promise<Uint8Array> {
-  return readBytes(gzip(readChunks(bytes), { level }));
+  return readBytes(inPieces(gzip(readChunks(bytes), { level }), 65536));
 }
 
 /** One member with the optional fields that the flags call for (RFC 1952, section 2.3). */

@@ -45,7 +45,7 @@ async function compress(level: number): Promise<Buffer> {
     yield input;
   }
   const parts: Uint8Array[] = [];
-  for await (const part of gzip(chunks(), { level })) parts.push(part);
+  for await (const part of gzip(chunks(), { level })) parts.push(part.slice());
   return Buffer.concat(parts);
 }
 

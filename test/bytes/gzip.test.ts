@@ -87,11 +87,11 @@ describe('portable gzip', () => {
     }
   });
 
-  test('gives chunks of 64 KiB or more, but for the last', async () => {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of gzip(each([sample(3_000_000)]))) chunks.push(chunk);
-    expect(chunks.length).toBeGreaterThan(1);
-    for (const chunk of chunks.slice(0, -1)) expect(chunk.length).toBeGreaterThanOrEqual(65536);
+  test('gives a few large chunks rather than many small ones', async () => {
+    let count = 0;
+    for await (const chunk of gzip(each([sample(3_000_000)]))) if (chunk.length > 0) count++;
+    // Of each block, and of the header and the trailer.
+    expect(count).toBe(5);
   });
 
   test('stores at level 0', async () => {
@@ -238,7 +238,7 @@ async function decompress(bytes: Uint8Array): Promise<Uint8Array> {
 
 async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  for await (const chunk of chunks) parts.push(chunk);
+  for await (const chunk of chunks) parts.push(chunk.slice());
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

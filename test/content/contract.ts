@@ -64,6 +64,22 @@ export function blobStoreContract(
       expect(await opened.blobs()).toEqual([digest]);
     });
 
+    test('a body may use one buffer for all its chunks', async () => {
+      const content = pattern(3_000_000);
+      const reused = async function* (size: number): AsyncGenerator<Uint8Array> {
+        const buffer = new Uint8Array(size);
+        for (let at = 0; at < content.length; at += size) {
+          const part = content.subarray(at, at + size);
+          buffer.set(part);
+          yield buffer.subarray(0, part.length);
+          buffer.fill(255);
+        }
+      };
+      const expected = describeBytes(content);
+      for (const size of [7000, 65_536, 1_100_000]) expect(await store.write(reused(size))).toEqual(expected);
+      expect(same(await all(await store.read(expected)), content)).toBe(true);
+    });
+
     test('what is expected of a blob beyond its digest and size is kept in its descriptor', async () => {
       const annotations = { 'com.example.key': 'value' };
       const written = await store.write('x', { mediaType: mediaTypes.layer, annotations });

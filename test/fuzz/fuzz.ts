@@ -1,6 +1,6 @@
 /** Fuzz cases: spoilt archives fed to every reader, each to end, in time, in a result or a `StowageError`. */
 
-import { readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { inPieces, readBytes, readChunks } from '../../src/bytes/byte-source.ts';
 import { gunzip } from '../../src/bytes/gunzip.ts';
 import { gzip } from '../../src/bytes/gzip.ts';
 import { StowageError } from '../../src/errors.ts';
@@ -213,7 +213,7 @@ async function* inChunks(content: Uint8Array, random: Random): AsyncGenerator<Ui
 }
 
 function zipped(content: Uint8Array): Promise<Uint8Array> {
-  return readBytes(gzip(readChunks(content), { level: 1 }));
+  return readBytes(inPieces(gzip(readChunks(content), { level: 1 }), 65536));
 }
 
 function describe(error: unknown): string {

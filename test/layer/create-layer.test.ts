@@ -400,6 +400,13 @@ describe('what cannot be packed is refused by name, and nothing is stored', () =
       { limits: { tarEntries: 2 } },
     ],
     ['a body that is no source of bytes', 'ARGUMENT_INVALID', [{ path: 'a', body: 42 }], '"a"'],
+    ['a body that was transferred', 'ARGUMENT_INVALID', [{ path: 'a', body: transferred() }], '"a"'],
+    [
+      'a body that was transferred, and empty by its size',
+      'ARGUMENT_INVALID',
+      [{ path: 'a', size: 0, body: transferred() }],
+      '"a"',
+    ],
     ['a body that gives no bytes', 'ARGUMENT_INVALID', [{ path: 'a', size: 5, body: ['hello'] }], '"a"'],
     ['something that is no file', 'FILE_INVALID', [null], /null/],
     ['a path instead of a file', 'FILE_INVALID', ['a'], /"?a"?/],
@@ -582,4 +589,11 @@ async function* inChunks(content: Uint8Array, sizes: readonly number[]): AsyncGe
 
 function hex(path: string): string {
   return Array.from(bytes(path), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** What is left of bytes whose buffer went to somebody else. */
+function transferred(): Uint8Array {
+  const bytes = new Uint8Array(5);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  return bytes;
 }

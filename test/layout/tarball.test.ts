@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { inPieces, readBytes, readChunks } from '../../src/bytes/byte-source.ts';
 import { gunzip } from '../../src/bytes/gunzip.ts';
 import { gzip } from '../../src/bytes/gzip.ts';
 import { digestOf } from '../../src/bytes/hash.ts';
@@ -612,7 +612,7 @@ function index(manifests: unknown[]): Uint8Array {
 }
 
 function compressed(content: Uint8Array): Promise<Uint8Array> {
-  return readBytes(gzip(readChunks(content)));
+  return readBytes(inPieces(gzip(readChunks(content)), 65536));
 }
 
 function readable(content: Uint8Array): ReadableStream<Uint8Array> {

@@ -1,9 +1,11 @@
 /** What R2Storage promises, as tests that run in a Worker with a bucket: `r2.node.test.ts` starts it. */
 import { describe, expect, test } from 'vitest';
-import { blobStore } from '../../src/content/blob-store.ts';
+import { concatBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { blobPath, blobStore } from '../../src/content/blob-store.ts';
 import { R2Storage } from '../../src/storage/r2.ts';
 import type { R2BucketBinding } from '../../src/storage/r2-bucket.ts';
 import { acquireObjectLock } from '../../src/storage/r2-lock.ts';
+import { blobStoreContract } from '../content/contract.ts';
 import { startFile } from '../runtimes/harness.ts';
 import { paths, pattern, put, same, storageContract, text } from './contract.ts';
 
@@ -58,6 +60,87 @@ storageContract('R2Storage', async () => {
       if (left.length > 0) await bucket().delete(left.map((key) => prefix + key));
     },
   };
+});
+
+blobStoreContract('blobStore over R2Storage', async () => {
+  const prefix = `blobs-${++count}/`;
+  const storage = new R2Storage(bucket(), { prefix });
+  return {
+    store: blobStore(storage),
+    corrupt: (descriptor, content) => put(storage, blobPath(descriptor.digest), content),
+    blobs: async () => (await paths(storage, 'blobs/')).map((path) => path.slice(6).replace('/', ':')),
+    async cleanup() {
+      const left = await keys(prefix);
+      if (left.length > 0) await bucket().delete(left.map((key) => prefix + key));
+    },
+  };
+});
+
+describe('what is read from a bucket', () => {
+  test('comes into buffers that the reader brings, or into new ones of 64 KiB', async () => {
+    const storage = new R2Storage(bucket(), { prefix: `read-${++count}/` });
+    const content = pattern(300_000);
+    const { digest, size } = await blobStore(storage).write(content);
+    for (const open of [
+      () => storage.read(blobPath(digest)),
+      () => blobStore(storage).read({ mediaType: 'application/octet-stream', digest, size }),
+      () => storage.read(blobPath(digest), { start: 0, end: 1e9 }),
+    ]) {
+      const own = new Uint8Array(size);
+      let buffer = new ArrayBuffer(70_000);
+      let filled = 0;
+      const reader = (await open()).getReader({ mode: 'byob' });
+      for (let next = await reader.read(new Uint8Array(buffer)); !next.done; ) {
+        own.set(next.value, filled);
+        filled += next.value.length;
+        buffer = next.value.buffer;
+        next = await reader.read(new Uint8Array(buffer, 0, 70_000));
+      }
+      expect(same(own, content)).toBe(true);
+      const sizes: number[] = [];
+      const chunks = (await open()).getReader();
+      for (let next = await chunks.read(); !next.done; next = await chunks.read()) sizes.push(next.value.length);
+      expect(sizes).toEqual([65_536, 65_536, 65_536, 65_536, 37_856]);
+    }
+    // Inside the library too, where a chunk may be kept, or its buffer used again.
+    for (const reuse of [false, true]) {
+      const joined = new Uint8Array(size);
+      let filled = 0;
+      const kept: Uint8Array[] = [];
+      for await (const chunk of readChunks(await storage.read(blobPath(digest)), { reuse })) {
+        joined.set(chunk, filled);
+        filled += chunk.length;
+        kept.push(chunk);
+      }
+      expect(same(joined, content)).toBe(true);
+      if (!reuse) expect(same(concatBytes(kept), content)).toBe(true);
+      expect(kept.length).toBeLessThan(8);
+    }
+  });
+
+  test('is a failure where a body ends early, of whatever kind its stream is', async () => {
+    const prefix = `short-${++count}/`;
+    await put(new R2Storage(bucket(), { prefix }), 'a', pattern(100_000));
+    for (const type of ['bytes', undefined] as const) {
+      const lying = new Proxy(bucket(), {
+        get: (target, key) =>
+          key !== 'get'
+            ? (Reflect.get(target, key) as () => unknown).bind(target)
+            : async () => ({
+                size: 100_000,
+                body: new ReadableStream({
+                  ...(type && { type }),
+                  start(controller: ReadableStreamDefaultController<Uint8Array>) {
+                    controller.enqueue(pattern(60_000));
+                    controller.close();
+                  },
+                } as UnderlyingSource<Uint8Array>),
+              }),
+      });
+      const reading = new R2Storage(lying, { prefix }).read('a').then(readAll);
+      await expect(reading).rejects.toMatchObject({ code: 'STORAGE_FAILED', details: { path: 'a' } });
+    }
+  });
 });
 
 describe('a bucket', () => {

@@ -61,7 +61,7 @@ export default {
   },
 };
 
-/** Builds a layer of a generated stream in the bucket, and reads it back. With `collect`, garbage is collected every few MiB. */
+/** Builds a layer of a generated stream in the bucket, and reads it back into one buffer. With `collect`, garbage is collected every few MiB. */
 async function buildLayer(
   bucket: R2BucketBinding,
   size: number,
@@ -85,10 +85,14 @@ async function buildLayer(
   const store = blobStore(new R2Storage(bucket, { prefix: 'large/' }));
   const layer = await createLayer([{ path: 'large.bin', size, body: body() }], { store, compression });
   let read = 0;
-  const reader = (await store.read(layer.descriptor)).getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    read += next.value.length;
-    pass(next.value);
+  const reader = (await store.read(layer.descriptor)).getReader({ mode: 'byob' });
+  let buffer = new ArrayBuffer(65_536);
+  for (;;) {
+    const { done, value } = await reader.read(new Uint8Array(buffer));
+    if (done) break;
+    read += value.length;
+    pass(value);
+    buffer = value.buffer;
   }
   return { size: layer.descriptor.size, read };
 }

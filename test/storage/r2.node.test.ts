@@ -29,7 +29,7 @@ describe("R2Storage in Cloudflare's runtime", () => {
     expect(ended.flatMap(({ test: name, failure }) => (failure === undefined ? [] : [`${name}: ${failure}`]))).toEqual(
       [],
     );
-    expect(ended.length).toBeGreaterThan(35);
+    expect(ended.length).toBeGreaterThan(55);
   }, 300_000);
 
   test('eight requests that tag at the same time in one bucket lose no tag', async () => {
@@ -66,23 +66,23 @@ test('a lock whose holder was cut off with its runtime goes to the next one, onc
 
 const mebibyte = 1024 * 1024;
 
-test('a layer of 192 MiB passes through a Worker into its bucket and back, and the isolate holds less than 32 MiB at any time', async () => {
+test('a layer of 192 MiB passes through a Worker into its bucket and back, and the isolate grows by less than 48 MiB, garbage included', async () => {
   const worker = await startWorkerApart(join(import.meta.dirname, 'r2-worker.ts'));
   try {
-    /** The most that is live at once while the Worker answers, over what was before. */
+    /** The most that the isolate holds at once while the Worker answers, over what was before. */
     const growth = async (path: string): Promise<{ most: number; answer: string }> => {
-      const live = async (): Promise<number> => {
+      const held = async (): Promise<number> => {
         const { heap, buffers } = await worker.isolateMemory();
         return heap + buffers;
       };
-      const before = await live();
+      const before = await held();
       let most = before;
       let answer: string | undefined;
       const answering = fetch(new URL(path, worker.url)).then(async (response) => {
         answer = await response.text();
       });
       while (answer === undefined) {
-        most = Math.max(most, await live());
+        most = Math.max(most, await held());
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
       await answering;
@@ -91,9 +91,9 @@ test('a layer of 192 MiB passes through a Worker into its bucket and back, and t
     // The figure is the Worker's own: it sees what that holds.
     expect((await growth(`/hold?size=${48 * mebibyte}`)).most).toBeGreaterThanOrEqual(48 * mebibyte);
     const size = 192 * mebibyte;
-    const { most, answer } = await growth(`/layer?size=${size}&compression=none&collect`);
+    const { most, answer } = await growth(`/layer?size=${size}&compression=none`);
     expect(JSON.parse(answer)).toEqual({ size: size + 1536, read: size + 1536 });
-    expect(most).toBeLessThan(32 * mebibyte);
+    expect(most).toBeLessThan(48 * mebibyte);
   } finally {
     await worker.stop();
   }
