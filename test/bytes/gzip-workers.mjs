@@ -42,13 +42,18 @@ const scenarios = {
     return { started: workers.length };
   },
   async death() {
-    const running = digest(4000, { workers: 2, level: 9 });
-    const timer = setInterval(() => workers[0]?.threadId > 0 && workers[0].terminate(), 1000);
-    const outcome = await running.then(
+    process.on('worker', (worker) => {
+      const post = worker.postMessage.bind(worker);
+      let jobs = 0;
+      worker.postMessage = (...job) => {
+        post(...job);
+        if (++jobs === 3) worker.terminate();
+      };
+    });
+    const outcome = await digest(400, { workers: 2 }).then(
       () => 'done',
       (error) => ({ code: error.code, message: error.message }),
     );
-    clearInterval(timer);
     return outcome;
   },
   async abort() {
