@@ -16,7 +16,7 @@ export const blockSize: number = 1024 * 1024;
 /** Bytes before a block that it may refer back to. */
 export const dictionarySize: number = windowSize;
 
-/** Compresses blocks of input at one level. Holds about 4 MiB of scratch memory, whatever the input. */
+/** Compresses blocks of input at one level. Holds less than 3 MiB of scratch memory, whatever the input. */
 export class DeflateEncoder {
   private readonly effort: Effort | undefined;
   private readonly finder = new MatchFinder(blockSize);
@@ -60,8 +60,7 @@ export class DeflateEncoder {
         writer.stored(input, at, stop, last);
       } else {
         if (!primed) {
-          finder.reset();
-          finder.prime(view, Math.max(0, start - windowSize), start, end);
+          finder.prime(view, Math.max(0, start - windowSize), start, end, effort);
           primed = true;
         }
         const count = finder.search(view, at, stop, effort);
@@ -86,25 +85,25 @@ export class DeflateEncoder {
 }
 
 /**
- * Points on the curve of speed and size, found by a sweep over a few hundred. On one core, Node 20, a root file system
- * (programs, libraries, text), in MB/s and output per input:
+ * Points on the curve of speed and size, found by sweeps. On one core, Node 20, a tree of 156 MB (programs, libraries,
+ * documentation), in MB of input per second of processor time, by turns, and output per input:
  *
  * | level | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
  * | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
- * | here | 118 | 104 | 101 | 89 | 80 | 71 | 63 | 52 | 27 |
- * | | .332 | .317 | .311 | .308 | .300 | .298 | .295 | .293 | .290 |
- * | Node's zlib | 129 | 118 | 103 | 92 | 67 | 53 | 46 | 26 | 16 |
- * | | .335 | .328 | .322 | .308 | .302 | .301 | .300 | .299 | .299 |
+ * | here | 146 | 131 | 122 | 117 | 114 | 101 | 66 | 59 | 28 |
+ * | | .405 | .396 | .388 | .385 | .383 | .380 | .375 | .373 | .370 |
+ * | Node's zlib | 110 | 105 | 90 | 83 | 64 | 49 | 41 | 24 | 14 |
+ * | | .408 | .400 | .395 | .385 | .377 | .375 | .374 | .373 | .373 |
  */
 const efforts: readonly (Effort | undefined)[] = [
   undefined,
-  { chain: 1, nice: 0, lazy: 0, good: 0, skip: 5, stride: 8, chunk: 7000 },
-  { chain: 1, nice: 0, lazy: 8, good: 0, skip: 5, stride: 4, chunk: 4096 },
-  { chain: 1, nice: 0, lazy: 32, good: 0, skip: 6, stride: 2, chunk: 4096 },
-  { chain: 2, nice: 16, lazy: 12, good: 8, skip: 6, stride: 3, chunk: 4096 },
-  { chain: 4, nice: 32, lazy: 12, good: 8, skip: 6, stride: 2, chunk: 2048 },
-  { chain: 6, nice: 64, lazy: 16, good: 8, skip: 7, stride: 2, chunk: 2048 },
+  { chain: 0, nice: 0, lazy: 0, good: 0, skip: 5, stride: 8, chunk: 7000 },
+  { chain: 0, nice: 0, lazy: 6, good: 0, skip: 5, stride: 8, chunk: 7000 },
+  { chain: 0, nice: 0, lazy: 12, good: 0, skip: 6, stride: 6, chunk: 4096 },
+  { chain: 0, nice: 0, lazy: 16, good: 0, skip: 6, stride: 3, chunk: 4096 },
+  { chain: 0, nice: 0, lazy: 32, good: 0, skip: 6, stride: 2, chunk: 4096 },
+  { chain: 0, nice: 0, lazy: 64, good: 0, skip: 7, stride: 1, chunk: 2048 },
   { chain: 8, nice: 32, lazy: 16, good: 8, skip: 7, stride: 1, chunk: 2048 },
-  { chain: 24, nice: 64, lazy: 32, good: 8, skip: 7, stride: 1, chunk: 2048 },
+  { chain: 16, nice: 128, lazy: 32, good: 8, skip: 7, stride: 1, chunk: 2048 },
   { chain: 256, nice: 258, lazy: 258, good: 32, skip: 12, stride: 1, chunk: 1024 },
 ];

@@ -1,7 +1,6 @@
 /** Where one DEFLATE block ends and the next begins: where codes of their own save more than they cost to send. */
 
 import { distanceSlots, distanceSymbols, endOfBlock, lengthSlots, literalSymbols } from './symbols.ts';
-import { lengthShift, runShift } from './tokens.ts';
 
 /** What the codes of one block more are reckoned to cost, in bits. */
 const headerBits = 640;
@@ -73,15 +72,19 @@ export class BlockSplitter {
   }
 
   private countChunk(): void {
-    const { input, tokens, count, chunkLiterals, chunkDistances } = this;
+    // Locals and numbers for what modules share, as in the search: see tokens.ts, also for what a token is.
+    const { input, tokens, chunkLiterals, chunkDistances } = this;
+    const lengths = lengthSlots;
+    const slots = distanceSlots;
+    const count = this.count | 0;
     chunkLiterals.fill(0);
     chunkDistances.fill(0);
-    let position = this.position;
-    let index = this.at;
-    let left = this.chunkSymbols;
+    let position = this.position | 0;
+    let index = this.at | 0;
+    let left = this.chunkSymbols | 0;
     while (index < count && left > 0) {
       const token = tokens[index++]!;
-      const run = token >>> runShift;
+      const run = token >>> 24;
       left -= run + 1;
       for (const end = position + run; position < end; position++) {
         const byte = input[position]!;
@@ -89,10 +92,10 @@ export class BlockSplitter {
       }
       const distance = (token & 0xffff) - 1;
       if (distance < 0) continue;
-      const length = (token >>> lengthShift) & 255;
-      const lengthSymbol = 257 + lengthSlots[length]!;
+      const length = (token >>> 16) & 255;
+      const lengthSymbol = 257 + lengths[length]!;
       chunkLiterals[lengthSymbol] = chunkLiterals[lengthSymbol]! + 1;
-      const slot = distanceSlots[distance < 256 ? distance : 256 + (distance >> 7)]!;
+      const slot = slots[distance < 256 ? distance : 256 + (distance >> 7)]!;
       chunkDistances[slot] = chunkDistances[slot]! + 1;
       position += length + 3;
     }

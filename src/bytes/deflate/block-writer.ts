@@ -2,7 +2,6 @@
 import { setCanonicalCodes, setCodeLengths } from './huffman.ts';
 import {
   codeLengthOrder,
-  distanceBases,
   distanceExtraBits,
   distanceSlots,
   distanceSymbols,
@@ -13,7 +12,6 @@ import {
   literalSymbols,
   storedMaximum,
 } from './symbols.ts';
-import { lengthShift, runShift } from './tokens.ts';
 
 /**
  * Longest codes that are given out, in bits. The format allows 15; these keep a length with its extra bits, and a
@@ -53,7 +51,11 @@ export class BlockWriter {
   private readonly literalEntries = new Int32Array(257);
   /** Code and extra bits of each match length less 3, and from bit 24 on their number. */
   private readonly lengthEntries = new Int32Array(256);
-  private readonly distanceEntries = new Int32Array(distanceSymbols);
+  /**
+   * Code of each distance, by the index that `distanceSlots` has too; from bit 11 on the code's length, from bit 15 on the
+   * number of extra bits, and from bit 24 on that of both.
+   */
+  private readonly distanceEntries = new Int32Array(distanceSlots.length);
 
   private readonly codeLengthFrequencies = new Int32Array(19);
   private readonly codeLengthLengths = new Uint8Array(19);
@@ -226,18 +228,25 @@ export class BlockWriter {
       const count = codeLength + lengthExtraBits[slot]!;
       this.lengthEntries[length] = literalCodes[257 + slot]! | (extra << codeLength) | (count << 24);
     }
-    for (let slot = 0; slot < distanceSymbols; slot++) {
-      this.distanceEntries[slot] = distanceCodes[slot]! | (distanceLengths[slot]! << 16);
+    for (let index = 0; index < distanceSlots.length; index++) {
+      const slot = distanceSlots[index]!;
+      const codeLength = distanceLengths[slot]!;
+      const extra = distanceExtraBits[slot]!;
+      this.distanceEntries[index] =
+        distanceCodes[slot]! | (codeLength << 11) | (extra << 15) | ((codeLength + extra) << 24);
     }
   }
 
+  /** 24 and 16 are where run and length begin in a token: see tokens.ts. */
   private write(input: Uint8Array, from: number, tokens: Int32Array, first: number, last: number): void {
     const { view, literalEntries, lengthEntries, distanceEntries } = this;
-    let { length: out, bits, bitCount } = this;
-    let at = from;
+    let out = this.length | 0;
+    let bits = this.bits | 0;
+    let bitCount = this.bitCount | 0;
+    let at = from | 0;
     for (let index = first; index < last; index++) {
       const token = tokens[index]!;
-      for (const end = at + (token >>> runShift); at < end; ) {
+      for (const end = at + (token >>> 24); at < end; ) {
         const entry = literalEntries[input[at++]!]!;
         bits |= (entry & 0xffff) << bitCount;
         bitCount += entry >>> 16;
@@ -253,21 +262,23 @@ export class BlockWriter {
       }
       const distance = (token & 0xffff) - 1;
       if (distance < 0) continue;
-      const length = (token >>> lengthShift) & 255;
+      const length = (token >>> 16) & 255;
       at += length + 3;
       const lengthEntry = lengthEntries[length]!;
+      const distanceEntry = distanceEntries[distance < 256 ? distance : 256 + (distance >> 7)]!;
       bits |= (lengthEntry & 0xffffff) << bitCount;
       bitCount += lengthEntry >>> 24;
-      view.setInt32(out, bits, true);
-      out += bitCount >> 3;
-      bits >>>= bitCount & 24;
-      bitCount &= 7;
-      const slot = distanceSlots[distance < 256 ? distance : 256 + (distance >> 7)]!;
-      const distanceEntry = distanceEntries[slot]!;
-      bits |= (distanceEntry & 0xffff) << bitCount;
-      bitCount += distanceEntry >>> 16;
-      bits |= (distance - distanceBases[slot]!) << bitCount;
-      bitCount += distanceExtraBits[slot]!;
+      // Mostly both fit.
+      if (bitCount + (distanceEntry >>> 24) > 31) {
+        view.setInt32(out, bits, true);
+        out += bitCount >> 3;
+        bits >>>= bitCount & 24;
+        bitCount &= 7;
+      }
+      // The least distance of a symbol is a multiple of what its extra bits count up to.
+      const extra = distance & ~(-1 << ((distanceEntry >>> 15) & 15));
+      bits |= ((distanceEntry & 0x7ff) | (extra << ((distanceEntry >>> 11) & 15))) << bitCount;
+      bitCount += distanceEntry >>> 24;
       view.setInt32(out, bits, true);
       out += bitCount >> 3;
       bits >>>= bitCount & 24;

@@ -32,9 +32,6 @@ export const lengthSlots: Uint8Array = new Uint8Array(256);
 /** Extra bits of each distance symbol. */
 export const distanceExtraBits: Uint8Array = new Uint8Array(distanceSymbols);
 
-/** Least distance of each distance symbol, less 1. */
-export const distanceBases: Uint16Array = new Uint16Array(distanceSymbols);
-
 /** Distance symbol of `distance - 1` below 256, and from 256 on that of `distance - 1` in steps of 128. */
 export const distanceSlots: Uint8Array = new Uint8Array(512);
 
@@ -51,7 +48,6 @@ lengthSlots[maximumMatch - 3] = 28;
 let distance = 0;
 for (let slot = 0; slot < distanceSymbols; slot++) {
   distanceExtraBits[slot] = slot < 2 ? 0 : (slot >> 1) - 1;
-  distanceBases[slot] = distance;
   const end = distance + (1 << distanceExtraBits[slot]!);
   for (; distance < end; distance++) {
     if (distance < 256) distanceSlots[distance] = slot;
