@@ -8,7 +8,7 @@ import { letEventsIn } from './event-loop.ts';
 
 /** One block of input: `buffer[start, end)`, after up to 32 KiB before `start` that it may refer back to. */
 export interface Block {
-  buffer: Uint8Array<ArrayBuffer>;
+  buffer: Uint8Array;
   start: number;
   end: number;
   /** The last block of the stream. */
@@ -21,11 +21,13 @@ export interface CompressedBlock {
   output: Uint8Array;
   crc: number;
   /** The block's buffer, or another of its size, which may be filled anew. */
-  buffer: Uint8Array<ArrayBuffer>;
+  buffer: Uint8Array;
 }
 
 /** Compresses blocks, some of them at the same time. */
 export interface BlockCompressor {
+  /** Memory for a block, of so many bytes. */
+  allocate(bytes: number): Uint8Array;
   /** Blocks that may be under way at once, 1 or more. May change from call to call. */
   capacity(): number;
   /** The compressor owns the block's buffer until it gives one back. */
@@ -44,8 +46,11 @@ export async function* gzipBlocks(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
   const pending: { length: number; result: Promise<CompressedBlock> }[] = [];
-  const spare: Uint8Array<ArrayBuffer>[] = [];
-  let buffer = new Uint8Array(dictionarySize + blockSize);
+  const spare: Uint8Array[] = [];
+  const allocate = (): Uint8Array => compressor.allocate(dictionarySize + blockSize);
+  let buffer = allocate();
+  // What readers get: a block may lie in shared memory, which few of them take.
+  let output = new Uint8Array(0);
   let start = 0;
   let end = 0;
   let crc = 0;
@@ -63,8 +68,10 @@ export async function* gzipBlocks(
     const block = await unlessAborted(result, signal);
     crc = crc32Combine(crc, block.crc, length);
     size += length;
+    if (output.length < block.output.length) output = new Uint8Array(block.output.length);
+    output.set(block.output);
     spare.push(block.buffer);
-    return block.output;
+    return output.subarray(0, block.output.length);
   };
 
   try {
@@ -75,7 +82,7 @@ export async function* gzipBlocks(
       for (let at = 0; at < chunk.length; ) {
         // A full block waits for the next byte: the last one is marked as such.
         if (end - start === blockSize) {
-          const next = spare.pop() ?? new Uint8Array(dictionarySize + blockSize);
+          const next = spare.pop() ?? allocate();
           next.set(buffer.subarray(end - dictionarySize, end));
           send(false);
           buffer = next;

@@ -50,6 +50,7 @@ function zlibCompressor(zlib: Zlib, level: number): BlockCompressor {
   // One block more than there are cores, so that none waits for the event loop to bring the next.
   const capacity = Math.min(parallelism(), zlibThreads) + 1;
   return {
+    allocate: (bytes) => new Uint8Array(bytes),
     capacity: () => capacity,
     compress: ({ buffer, start, end, final }) =>
       new Promise((resolve, reject) => {
@@ -59,7 +60,7 @@ function zlibCompressor(zlib: Zlib, level: number): BlockCompressor {
         const finishFlush = final ? zlib.constants.Z_FINISH : zlib.constants.Z_SYNC_FLUSH;
         zlib.deflateRaw(block, { level, chunkSize: 262144, finishFlush, dictionary }, (error, output) => {
           if (error) reject(error);
-          else resolve({ output: new Uint8Array(output.buffer, output.byteOffset, output.length), crc, buffer });
+          else resolve({ output, crc, buffer });
         });
       }),
     close: () => {},

@@ -55,6 +55,21 @@ export function drawsPage(): boolean {
   return (globalThis as { document?: unknown }).document !== undefined;
 }
 
+/**
+ * Memory that other threads see too, where the runtime has that (in browsers a page must be isolated from all other origins), else memory of this
+ * thread, to be transferred.
+ */
+export function sharedBytes(length: number): Uint8Array {
+  return typeof SharedArrayBuffer === 'function'
+    ? new Uint8Array(new SharedArrayBuffer(length))
+    : new Uint8Array(length);
+}
+
+/** What must be transferred with a message that holds the bytes. */
+export function transferable({ buffer }: Uint8Array): ArrayBuffer[] {
+  return buffer instanceof ArrayBuffer ? [buffer] : [];
+}
+
 /** Whether this is Deno: the one runtime that cannot be told by what it offers, as it offers what ends the process. */
 export function isDeno(): boolean {
   return processLike()?.versions?.deno !== undefined;

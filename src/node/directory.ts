@@ -1,6 +1,6 @@
 /** A directory on disk as the files of a layer. */
-import { lstatSync, readlinkSync, type Stats } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { StowageError } from '../errors.ts';
@@ -67,7 +67,7 @@ export async function* directory(
   }
   const ignore = options.ignore === undefined ? undefined : parseIgnore(options.ignore);
   const xattrs = options.xattrs ? await readXattrs(root, options.signal) : undefined;
-  yield* walk({ options, ignore, xattrs, linked: new Map() }, Buffer.from(root), root);
+  yield* walk({ options, ignore, xattrs, linked: new Map(), lookedUp: 0 }, Buffer.from(root), root);
 }
 
 interface Walk {
@@ -76,6 +76,8 @@ interface Walk {
   xattrs: ReadonlyMap<string, Xattrs> | undefined;
   /** The path under which a file with several names was given first, by device and inode. */
   linked: Map<string, string>;
+  /** Names so far. */
+  lookedUp: number;
 }
 
 /** A name in a directory: its bytes, whole path in the layer, and what it is. */
@@ -130,14 +132,11 @@ async function* walk(state: Walk, root: Buffer, shown: string): AsyncGenerator<L
  */
 async function children(state: Walk, location: Buffer, prefix: string, shown: string): Promise<Found[]> {
   const { filter, signal } = state.options;
-  const names = await readdir(location, { encoding: 'buffer' }).catch((error: unknown) => {
-    if (isMissing(error)) return [];
-    throw diskFailed('listing', prefix === '' ? shown : prefix, error);
-  });
+  const names = list(location, prefix === '' ? shown : prefix);
   const found: Found[] = [];
-  for (const [index, name] of names.entries()) {
-    // Others get their turn in a directory of very many files.
-    if (index % lookUps === lookUps - 1) await setImmediate();
+  for (const name of names) {
+    // Others get their turn in a tree of very many files.
+    if (++state.lookedUp % lookUps === 0) await setImmediate();
     signal?.throwIfAborted();
     const path = prefix + decodeText(name);
     if (filter && !filter(path)) continue;
@@ -153,6 +152,16 @@ async function children(state: Walk, location: Buffer, prefix: string, shown: st
     .map((one) => ({ one, key: key(one) }))
     .sort((left, right) => Buffer.compare(right.key, left.key))
     .map(({ one }) => one);
+}
+
+/** No names in what has gone since it was listed. */
+function list(at: Buffer, shown: string): Buffer[] {
+  try {
+    return readdirSync(at, { encoding: 'buffer' });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw diskFailed('listing', shown, error);
+  }
 }
 
 /**

@@ -76,7 +76,7 @@ export function fileBody(
  * Of a tree of 5,000 source files most are this small. One read without the thread pool takes 25 microseconds, three hops through it take 75,
  * which a fast compressor notices; and no disk keeps a process waiting longer for them than compressing them will.
  */
-const smallBytes = 64 * 1024;
+const smallBytes = 256 * 1024;
 
 /** The whole file, or `undefined` where it has grown past `expected`. */
 function readSmall(
