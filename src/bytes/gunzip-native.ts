@@ -1,5 +1,6 @@
 /** Gunzip by the runtime's own zlib, whose silences (ends inside a member, bytes left over) are told as faults. */
-import { atLeast, readChunks } from './byte-source.ts';
+import { readChunks } from './byte-source.ts';
+import { atLeast } from './chunks.ts';
 import { letEventsIn } from './event-loop.ts';
 import type { GzipFault } from './gunzip.ts';
 

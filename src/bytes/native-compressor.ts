@@ -1,5 +1,6 @@
 /** Feeds a compressor of the runtime's own, and takes what it gives, with its faults and those of its source told apart. */
-import { inPieces, readChunks } from './byte-source.ts';
+import { readChunks } from './byte-source.ts';
+import { inPieces } from './chunks.ts';
 import { letEventsIn } from './event-loop.ts';
 
 /** What bytes go into on one side while they are read on the other. */

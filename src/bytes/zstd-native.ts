@@ -1,6 +1,6 @@
 /** Zstandard compression (RFC 8878) by the runtime, where it has it: there is no portable encoder. */
 import { StowageError } from '../errors.ts';
-import { atLeast } from './byte-source.ts';
+import { atLeast } from './chunks.ts';
 import { type NodeCompressor, pumpNode } from './native-compressor.ts';
 import { nativeModule } from './runtime.ts';
 

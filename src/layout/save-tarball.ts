@@ -1,6 +1,7 @@
 /** Images out as one archive, which OCI and Docker readers both understand. */
 
-import { inPieces, readChunks, toStream } from '../bytes/byte-source.ts';
+import { readChunks, toStream } from '../bytes/byte-source.ts';
+import { inPieces } from '../bytes/chunks.ts';
 import { checkCompression, compress } from '../bytes/compress.ts';
 import type { GzipOptions } from '../bytes/gzip.ts';
 import type { OnProgress } from '../bytes/progress.ts';

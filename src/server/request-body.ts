@@ -1,5 +1,6 @@
 /** The body of a request, counted against what the client declared and what the server takes. */
-import { atLeast, concatBytes, readChunks } from '../bytes/byte-source.ts';
+import { readChunks } from '../bytes/byte-source.ts';
+import { atLeast, concatBytes } from '../bytes/chunks.ts';
 import { refuse } from './protocol-error.ts';
 
 export interface BodyBounds {

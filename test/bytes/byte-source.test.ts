@@ -1,14 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  atLeast,
-  type ByteSource,
-  byteLength,
-  concatBytes,
-  readBytes,
-  readChunks,
-  toStream,
-} from '../../src/bytes/byte-source.ts';
+import { type ByteSource, byteLength, readBytes, readChunks, toStream } from '../../src/bytes/byte-source.ts';
+import { atLeast, concatBytes } from '../../src/bytes/chunks.ts';
 import { environment, nativeModule } from '../../src/bytes/runtime.ts';
 import { StowageError } from '../../src/errors.ts';
 

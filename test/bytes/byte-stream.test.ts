@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { concatBytes, readBytes, readChunks, toStream } from '../../src/bytes/byte-source.ts';
+import { readBytes, readChunks, toStream } from '../../src/bytes/byte-source.ts';
 import { readByteStream, toByteStream } from '../../src/bytes/byte-stream.ts';
+import { concatBytes } from '../../src/bytes/chunks.ts';
 import { same } from '../content/contract.ts';
 
 const content = new Uint8Array(300_000).map((_, index) => (index * 31 + (index >> 8)) % 251);

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { constants, deflateRawSync, gzipSync, inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { concatBytes, readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { concatBytes } from '../../src/bytes/chunks.ts';
 import { gunzip } from '../../src/bytes/gunzip.ts';
 import { Inflater, inflateInputBytes } from '../../src/bytes/inflate.ts';
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { concatBytes, inPieces, readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { concatBytes, inPieces } from '../../src/bytes/chunks.ts';
 import { compressionOf, decompress } from '../../src/bytes/compression.ts';
 import { crc32 } from '../../src/bytes/crc32.ts';
 import { gunzip } from '../../src/bytes/gunzip.ts';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { concatBytes, readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { concatBytes } from '../../src/bytes/chunks.ts';
 import {
   createHasher,
   digestBy,

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { concatBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { readChunks } from '../../src/bytes/byte-source.ts';
+import { concatBytes } from '../../src/bytes/chunks.ts';
 import { decompress } from '../../src/bytes/compression.ts';
 import { type UnzstdOptions, unzstd } from '../../src/bytes/unzstd.ts';
 import { Xxh64 } from '../../src/bytes/xxh64.ts';

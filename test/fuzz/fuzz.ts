@@ -1,6 +1,7 @@
 /** Fuzz cases: spoilt archives fed to every reader, each to end, in time, in a result or a `StowageError`. */
 
-import { inPieces, readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { inPieces } from '../../src/bytes/chunks.ts';
 import { gunzip } from '../../src/bytes/gunzip.ts';
 import { gzip } from '../../src/bytes/gzip.ts';
 import { StowageError } from '../../src/errors.ts';

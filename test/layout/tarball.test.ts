@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { inPieces, readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { readBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { inPieces } from '../../src/bytes/chunks.ts';
 import { gunzip } from '../../src/bytes/gunzip.ts';
 import { gzip } from '../../src/bytes/gzip.ts';
 import { digestOf } from '../../src/bytes/hash.ts';

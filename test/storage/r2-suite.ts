@@ -1,6 +1,7 @@
 /** What R2Storage promises, as tests that run in a Worker with a bucket: `r2.node.test.ts` starts it. */
 import { describe, expect, test } from 'vitest';
-import { concatBytes, readChunks } from '../../src/bytes/byte-source.ts';
+import { readChunks } from '../../src/bytes/byte-source.ts';
+import { concatBytes } from '../../src/bytes/chunks.ts';
 import { blobPath, blobStore } from '../../src/content/blob-store.ts';
 import { R2Storage } from '../../src/storage/r2.ts';
 import type { R2BucketBinding } from '../../src/storage/r2-bucket.ts';
