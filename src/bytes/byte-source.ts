@@ -301,7 +301,7 @@ function isTransferred(buffer: ArrayBufferLike): boolean {
 function bodyConsumed(kind: 'stream' | 'iterator'): StowageError {
   return new StowageError(
     'BODY_CONSUMED',
-    `This ${kind} is locked or was read from before, so its bytes are gone. Give a new one, or a Blob or Uint8Array, which can be read twice.`,
+    `This ${kind} is locked or was read before, so its bytes are gone. Give a new one, or a Blob, which can be read again.`,
   );
 }
 
