@@ -70,7 +70,10 @@ const jobs = {
       createWriteStream(out),
     ),
   'build-native': () => build({ engine: 'native', level: 6 }),
-  'build-portable': () => build(argument ? { workers: Number(argument) } : undefined),
+  'build-portable': () => {
+    const [level, workers] = argument ? argument.split(' ').map(Number) : [];
+    return build({ level, workers });
+  },
   'build-none': () => build(undefined, 'none'),
   'build-node-tar': async () =>
     (await import('tar')).create({ gzip: { level: 6 }, file: out, cwd: tree, portable: true }, ['.']),

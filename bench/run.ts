@@ -49,7 +49,9 @@ await table('Build a gzip layer from the tree, level 6 (limit: node:zlib on the 
   ['bare gzip, node:zlib', () => job('gzip-bare')],
   ['stowage, native engine', () => job('build-native')],
   ['stowage, portable engine', () => job('build-portable')],
-  ['stowage, portable engine, two workers', () => job('build-portable', '2')],
+  ['stowage, portable engine, two workers', () => job('build-portable', '6 2')],
+  ['stowage, portable engine, level 4', () => job('build-portable', '4')],
+  ['stowage, portable engine, level 4, two workers', () => job('build-portable', '4 2')],
   ['stowage, uncompressed', () => job('build-none')],
   ['GNU tar | gzip -6', () => shell(`tar -C ${tree} -c . | gzip -6 > ${written}`)],
   ['umoci insert', () => umoci((image) => `umoci insert --image ${image} ${tree} /`)],
@@ -66,6 +68,7 @@ await table(
   [
     ['zlib 6', () => job('compress-zlib', '6 1')],
     ...levels.map((level): Row => [`stowage ${level}, one thread`, () => job('compress-portable', `${level} 1 0`)]),
+    ['stowage 6, one worker', () => job('compress-portable', '6 1 1')],
     ['stowage 6, two workers', () => job('compress-portable', '6 1 2')],
     ...levels
       .filter((level) => level !== 6)
@@ -84,7 +87,9 @@ await table(
   [
     ['zlib', () => job('compress-zlib', '6 7')],
     ['stowage, one thread', () => job('compress-portable', '6 7 0')],
+    ['stowage, one worker', () => job('compress-portable', '6 7 1')],
     ['stowage, two workers', () => job('compress-portable', '6 7 2')],
+    ['stowage, level 4, one worker', () => job('compress-portable', '4 7 1')],
     ['stowage, level 4, two workers', () => job('compress-portable', '4 7 2')],
     ['fflate', () => job('compress-fflate', '6 7')],
     ['gzip', () => shell(`${tars} | gzip -6 > ${written}`)],
