@@ -6,6 +6,7 @@
 import { StowageError } from '../errors.ts';
 import { defaultLimits, type Limits, limitExceeded } from '../limits.ts';
 import { concatBytes } from './chunks.ts';
+import { load } from './load.ts';
 import { nativeModule } from './runtime.ts';
 
 /**
@@ -40,7 +41,7 @@ export function byteLength(source: ByteSource): number | undefined {
  *
  * With `reuse`, a chunk is good until the next is asked for only: a stream that can read into a given buffer then needs no second one.
  *
- * @throws `BODY_CONSUMED` where a stream is locked or was read from before, or an iterator was.
+ * @throws `BODY_CONSUMED` where a stream is locked or was read before, or an iterator was.
  * @throws `ARGUMENT_INVALID` for a source of another kind, or one that gives something other than `Uint8Array`s, or arrays whose
  * buffer was transferred.
  */
@@ -187,7 +188,7 @@ async function* fromStream(
   const { signal } = options;
   checkUnread(stream);
   if (readsIntoBuffers()) {
-    const { readByteStream } = await import('./byte-stream.ts');
+    const { readByteStream } = await load(() => import('./byte-stream.ts'));
     const chunks = readByteStream(stream, options);
     if (chunks !== undefined) return yield* chunks;
   }
@@ -282,7 +283,7 @@ function checkChunk(chunk: unknown): Uint8Array {
   if (isBytes(chunk) && !isTransferred(chunk.buffer)) return chunk;
   throw new StowageError(
     'ARGUMENT_INVALID',
-    `A source of bytes gave ${isBytes(chunk) ? 'what was transferred' : describe(chunk)}, where each chunk must be a Uint8Array. Encode text with TextEncoder first, and copy what is transferred.`,
+    `A source of bytes gave ${isBytes(chunk) ? 'what was transferred' : describe(chunk)}, where each chunk must be a Uint8Array. Encode text with TextEncoder first; copy what is to be transferred as well.`,
   );
 }
 

@@ -1,6 +1,7 @@
 /** Blobs by digest in any `Storage`, under the names that image-layout.md gives them: `blobs/<algorithm>/<encoded>`. */
 import { type ByteSource, readChunks, readsIntoBuffers, releaseSource, toStream } from '../bytes/byte-source.ts';
 import { hasherFor, verifyChunks } from '../bytes/hash.ts';
+import { load } from '../bytes/load.ts';
 import { StowageError } from '../errors.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, parseDigest } from '../oci/digest.ts';
@@ -48,7 +49,7 @@ export function blobStore(storage: Storage): BlobStore {
       const reuse = readsIntoBuffers();
       const chunks = readChunks(stream, { signal, reuse });
       const checked = verify ? verifyChunks(chunks, descriptor, `blob ${descriptor.digest}`) : chunks;
-      const give = reuse ? (await import('../bytes/byte-stream.ts')).toByteStream : toStream;
+      const give = reuse ? (await load(() => import('../bytes/byte-stream.ts'))).toByteStream : toStream;
       return give(checked, () => stream.cancel(), signal);
     },
 
