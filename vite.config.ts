@@ -49,7 +49,7 @@ function chunks(): Rolldown.CodeSplittingGroup[] {
   const inWorker = reached('bytes/deflate-worker.ts');
   const inMain = reached('index.ts');
   const inImage = reached('image/image.ts', 'layout/save-tarball.ts', 'bytes/pmap-bounded.ts');
-  const inDocuments = reached('oci/index.ts');
+  const inDocuments = reached('oci/index.ts', 'image/best-match.ts');
   const inPacking = reached('layer/plan-files.ts');
   const inReading = reached(
     'image/image-files.ts',

@@ -7,6 +7,7 @@ export { blobStore } from './content/blob-store.ts';
 export type { BlobSource, BlobStore, ContentSource, ContentStore, ReadBlobOptions } from './content/content.ts';
 export { type CopyOptions, copy } from './content/copy.ts';
 export { type ErrorCode, StowageError } from './errors.ts';
+export { bestMatch } from './image/best-match.ts';
 export { type DiffOptions, diff, diffLayer, type FileChange, type ImageDiff } from './image/diff.ts';
 export { toDocker, toOci } from './image/formats.ts';
 export { type FromOptions, Image, type ImageChanges, type ScratchOptions } from './image/image.ts';
@@ -56,7 +57,10 @@ export { type ImageArchive, type OpenArchiveOptions, openArchive } from './layou
 export { type ExportOptions, type SaveTarballOptions, saveTarball } from './layout/save-tarball.ts';
 export type { LayoutReport } from './layout/verify.ts';
 export { defaultLimits, type Limits } from './limits.ts';
+export { descriptorData } from './oci/descriptor.ts';
+export { checkRefName, refNameGrammar } from './oci/image-layout.ts';
 export * from './oci/index.ts';
+export { parsePlatforms } from './oci/platform.ts';
 export { MemoryStorage } from './storage/memory.ts';
 export type { ByteRange, CreateOptions, PendingFile, Storage } from './storage/storage.ts';
 export type { EntryType, TarHeader } from './tar/entry.ts';

@@ -3,12 +3,12 @@ import type { BlobSource } from '../content/content.ts';
 import { checkDepth, readDocument } from '../content/graph.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded, resolveLimits } from '../limits.ts';
-import { bestMatch } from '../oci/best-match.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import { imageIndex } from '../oci/image-index.ts';
 import { isIndex, isManifest } from '../oci/media-types.ts';
 import { formatPlatform, type Platform } from '../oci/platform.ts';
+import { bestMatch } from './best-match.ts';
 
 interface SelectOptions {
   platform?: Platform;

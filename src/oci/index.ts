@@ -3,17 +3,14 @@
 export { type ErrorCode, StowageError } from '../errors.ts';
 export type { Limits } from '../limits.ts';
 export { annotationKeys, checkAnnotations } from './annotations.ts';
-export { bestMatch } from './best-match.ts';
-export { checkDescriptor, type Descriptor, descriptorData, emptyDescriptor } from './descriptor.ts';
+export { checkDescriptor, type Descriptor, emptyDescriptor } from './descriptor.ts';
 export { type Digest, type DigestAlgorithm, isDigest, parseDigest } from './digest.ts';
 export type { DocumentOptions, ReadOptions } from './document.ts';
 export { type ContainerConfig, type History, type ImageConfig, serializeImageConfig } from './image-config.ts';
 export { type ImageIndex, type ImageIndexItem, imageIndex } from './image-index.ts';
 export {
-  checkRefName,
   imageLayoutVersion,
   type LayoutHeader,
-  refNameGrammar,
   serializeLayoutHeader,
 } from './image-layout.ts';
 export { parseJson } from './json.ts';
@@ -34,7 +31,6 @@ export {
   normalizePlatform,
   type Platform,
   parsePlatform,
-  parsePlatforms,
 } from './platform.ts';
 export { formatReference, parseReference, type Reference } from './reference.ts';
 export { serializeIndex } from './serialize-index.ts';

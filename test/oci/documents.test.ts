@@ -1,13 +1,13 @@
 /** The documents as users read and write them: the specification's examples, and every refusal by its field. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { descriptorData } from '../../src/oci/descriptor.ts';
+import { checkRefName } from '../../src/oci/image-layout.ts';
 import {
   annotationKeys,
   checkAnnotations,
   checkDescriptor,
-  checkRefName,
   type Descriptor,
-  descriptorData,
   type ErrorCode,
   emptyDescriptor,
   type ImageConfig,
@@ -144,26 +144,27 @@ test('optional fields that are null are as absent, and unknown ones keep their n
 describe('JSON is refused', () => {
   const read = (value: Uint8Array | string) => parseJson(value, { what: 'thing' });
   test.each([
-    ['', 0],
-    ['  ', 2],
-    ['{"a":x}', 5],
-    ['{"a":1,}', 7],
-    ['[1,2', 4],
-    ['[1 2]', 3],
-    ['{a:1}', 1],
-    ['{"a" 1}', 5],
-    ['{"a":1}}', 7],
-    ['[1]x', 3],
-    ['{"a":"b\nc"}', 5],
-    ['[01]', 2],
-    ['{"a":[1}', 7],
-    ['{,}', 1],
-    ['nulL', 0],
-    ['["\\x"]', 1],
-  ])('with the offset where its grammar breaks: %j', (broken, offset) => {
+    '',
+    '  ',
+    '{"a":x}',
+    '{"a":1,}',
+    '[1,2',
+    '[1 2]',
+    '{a:1}',
+    '{"a" 1}',
+    '{"a":1}}',
+    '[1]x',
+    '{"a":"b\nc"}',
+    '[01]',
+    '{"a":[1}',
+    '{,}',
+    'nulL',
+    '["\\x"]',
+  ])('where its grammar breaks, with what the runtime says of it: %j', (broken) => {
     const error = refusalOf(() => read(broken));
-    expect([error.code, error.details.offset, error.details.what]).toEqual(['JSON_INVALID', offset, 'thing']);
-    expect(error.message).toContain(`offset ${offset}`);
+    expect([error.code, error.details.what]).toEqual(['JSON_INVALID', 'thing']);
+    expect(error.cause).toBeInstanceOf(SyntaxError);
+    expect(error.message).toContain((error.cause as SyntaxError).message);
   });
   test('that is not UTF-8, or starts with a byte order mark', () => {
     expectRefusal(() => read(Uint8Array.of(0x22, 0xff, 0x22)), 'JSON_INVALID', 'thing', 'UTF-8');
@@ -194,9 +195,10 @@ describe('JSON is refused', () => {
     expect(parseJson('"ääää"', { what: 'thing', limits: { jsonBytes: 10 } })).toBe('ääää');
     expectRefusal(() => parseManifest(new Uint8Array(4 * 1024 * 1024 + 1)), 'LIMIT_EXCEEDED', 'manifest', 'jsonBytes');
   });
-  test('when a string of millions of characters is broken', () => {
+  test('when a string of millions of characters is broken, in a short sentence', () => {
     const error = refusalOf(() => read(`{"a":"${'x'.repeat(3_000_000)}"`));
-    expect(error.details.offset).toBe(3_000_007);
+    expect(error.code).toBe('JSON_INVALID');
+    expect(error.message.length).toBeLessThan(300);
     expect(refusalOf(() => read(`"${'\\n'.repeat(1_500_000)}`)).code).toBe('JSON_INVALID');
   });
 });
@@ -480,22 +482,6 @@ describe('whatever comes in', () => {
         resultOrRefusal(mutated);
       }),
       { numRuns: 1000 },
-    );
-  });
-  test('the offset of broken JSON is where the longest good beginning ends', () => {
-    fc.assert(
-      fc.property(fc.json({ maxDepth: 3 }), fc.nat(), (json, at) => {
-        const cut = json.slice(0, at % (json.length + 1));
-        try {
-          parseJson(`${cut}\u0001`, { what: 'x' });
-        } catch (error) {
-          // A token that the cut left whole or in pieces: the offset is never past the mark.
-          expect((error as StowageError).details.offset).toBeLessThanOrEqual(cut.length);
-          return;
-        }
-        throw new Error('a control character is no JSON');
-      }),
-      { numRuns: 300 },
     );
   });
 });

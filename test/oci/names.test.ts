@@ -1,8 +1,8 @@
 /** The names in documents: digests, media types, platforms and references. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { bestMatch } from '../../src/image/best-match.ts';
 import {
-  bestMatch,
   formatPlatform,
   formatReference,
   isConfig,
@@ -18,10 +18,10 @@ import {
   type Platform,
   parseDigest,
   parsePlatform,
-  parsePlatforms,
   parseReference,
   StowageError,
 } from '../../src/oci/index.ts';
+import { parsePlatforms } from '../../src/oci/platform.ts';
 
 function codeOf(task: () => unknown): string {
   try {

@@ -1,5 +1,5 @@
 /** Which of several platforms suits a machine best, by the rules of containerd's platforms module. */
-import { isSameMachine, normalizePlatform, type Platform, plainVariant } from './platform.ts';
+import { isSameMachine, normalizePlatform, type Platform, plainVariant } from '../oci/platform.ts';
 
 /**
  * The one of the platforms, or of the descriptors by their `platform`, that suits the target machine best, or
