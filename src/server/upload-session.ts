@@ -141,7 +141,11 @@ export async function movePart(storage: Storage, part: UploadPart, path: string)
 }
 
 /** Forgets a session and its parts; what is gone already is no error. */
-export async function removeUpload(storage: Storage, id: string, parts: readonly UploadPart[]): Promise<void> {
+export async function removeUpload(
+  storage: Storage,
+  id: string,
+  parts: readonly Pick<UploadPart, 'path'>[],
+): Promise<void> {
   // The session last: should this stop halfway, it will expire.
   for (const { path } of parts) await storage.delete(path);
   await storage.delete(sessionPath(id));
@@ -163,12 +167,14 @@ export async function expireUploads(storage: Storage, lifetime: number): Promise
   const files = new Map<string, string[]>();
   for await (const path of storage.list('uploads/')) {
     const id = path.slice('uploads/'.length).split('.', 1)[0]!;
-    files.set(id, [...(files.get(id) ?? []), path]);
+    const paths = files.get(id) ?? [];
+    paths.push(path);
+    files.set(id, paths);
   }
   for (const [id, paths] of files) {
     const session = await readSession(storage, id);
     if (session && session.touched + lifetime > Date.now()) continue;
-    const parts = paths.filter((path) => path !== sessionPath(id)).map((path) => ({ path, size: 0 }));
+    const parts = paths.filter((path) => path !== sessionPath(id)).map((path) => ({ path }));
     await removeUpload(storage, id, parts);
   }
 }
