@@ -2,20 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { readBytes, readChunks, toStream } from '../../src/bytes/byte-source.ts';
 import { readByteStream, toByteStream } from '../../src/bytes/byte-stream.ts';
 import { concatBytes } from '../../src/bytes/chunks.ts';
-import { same } from '../content/contract.ts';
+import { inOneBuffer, same } from '../content/contract.ts';
 
 const content = new Uint8Array(300_000).map((_, index) => (index * 31 + (index >> 8)) % 251);
 
-/** The content in chunks of one size and one buffer, which is used again for each. */
-async function* reused(size: number): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(size);
-  for (let at = 0; at < content.length; at += size) {
-    const part = content.subarray(at, at + size);
-    buffer.set(part);
-    yield buffer.subarray(0, part.length);
-    buffer.fill(255);
-  }
-}
+const reused = (size: number): AsyncGenerator<Uint8Array> => inOneBuffer(content, size);
 
 /** Not every browser has streams of bytes. */
 const hasByteStreams = ((): boolean => {

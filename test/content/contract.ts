@@ -66,17 +66,9 @@ export function blobStoreContract(
 
     test('a body may use one buffer for all its chunks', async () => {
       const content = pattern(3_000_000);
-      const reused = async function* (size: number): AsyncGenerator<Uint8Array> {
-        const buffer = new Uint8Array(size);
-        for (let at = 0; at < content.length; at += size) {
-          const part = content.subarray(at, at + size);
-          buffer.set(part);
-          yield buffer.subarray(0, part.length);
-          buffer.fill(255);
-        }
-      };
       const expected = describeBytes(content);
-      for (const size of [7000, 65_536, 1_100_000]) expect(await store.write(reused(size))).toEqual(expected);
+      for (const size of [7000, 65_536, 1_100_000])
+        expect(await store.write(inOneBuffer(content, size))).toEqual(expected);
       expect(same(await all(await store.read(expected)), content)).toBe(true);
     });
 
@@ -397,6 +389,17 @@ export function pattern(size: number): Uint8Array {
   const content = new Uint8Array(size);
   for (let index = 0; index < size; index++) content[index] = (index * 31 + (index >>> 8) * 7) % 251;
   return content;
+}
+
+/** The content in chunks of one size and one buffer, which is used again for each. */
+export async function* inOneBuffer(content: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(size);
+  for (let at = 0; at < content.length; at += size) {
+    const part = content.subarray(at, at + size);
+    buffer.set(part);
+    yield buffer.subarray(0, part.length);
+    buffer.fill(255);
+  }
 }
 
 /** Whether two arrays hold the same bytes: `toEqual` takes seconds over megabytes. */

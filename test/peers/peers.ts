@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { afterAll, test } from 'vitest';
+import { afterAll, type TestContext, test } from 'vitest';
 import {
   debianPackages,
   describeMissing,
@@ -55,12 +55,18 @@ export function run(command: string, args: readonly string[], options: RunOption
  * A test that needs peers. Where one is missing it is skipped with a note that names it, or fails where `CI=true`:
  * a green run there means that every peer has judged.
  */
-export function peerTest(needs: readonly Need[], behaviour: string, body: () => Promise<void>, timeout?: number): void {
+export function peerTest(
+  needs: readonly Need[],
+  behaviour: string,
+  body: (context: TestContext) => Promise<void>,
+  timeout?: number,
+): void {
   test(
     behaviour,
     async (context) => {
-      requireNeeds(needs, (note) => context.skip(note));
-      await body();
+      const missing = needs.filter((need) => !hasPeer(need));
+      if (missing.length > 0) skipMissing(context, missing.map(describeMissing).join(', '));
+      await body(context);
     },
     timeout,
   );
@@ -147,13 +153,11 @@ function adaptToNesting(path: string): void {
   writeFileSync(path, JSON.stringify(config));
 }
 
-/** Skips or fails the running test where a need is not met. */
-function requireNeeds(needs: readonly Need[], skip: (note: string) => void): void {
-  const missing = needs.filter((need) => !hasPeer(need));
-  if (missing.length === 0) return;
-  const note = `missing ${missing.map(describeMissing).join(', ')}`;
+/** Skips the running test for want of something, by its name, or fails it where `CI=true`. */
+export function skipMissing(context: TestContext, what: string): never {
+  const note = `missing ${what}`;
   if (inContinuousIntegration()) throw new Error(`${note}: with CI=true every peer must be here`);
-  skip(note);
+  return context.skip(note);
 }
 
 function isPeer(command: string): command is Peer {

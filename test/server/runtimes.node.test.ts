@@ -3,14 +3,13 @@ import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { build } from 'esbuild';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, type TestContext, test } from 'vitest';
 import { digestOf } from '../../src/bytes/hash.ts';
 import { exportDirectory, Image, Layout } from '../../src/index.ts';
 import { RemoteRepository } from '../../src/registry/index.ts';
 import { NodeStorage } from '../../src/storage/node.ts';
 import type { R2BucketBinding } from '../../src/storage/r2.ts';
-import { inContinuousIntegration } from '../peers/debian.ts';
-import { containerStore, peerTest, run, temporaryDirectory } from '../peers/peers.ts';
+import { containerStore, peerTest, run, skipMissing, temporaryDirectory } from '../peers/peers.ts';
 import { bun } from '../runtimes/bun.ts';
 import { deno } from '../runtimes/deno.ts';
 import { lineOf, startProgram } from '../runtimes/runtime.ts';
@@ -114,8 +113,8 @@ afterEach(async () => {
   stop = undefined;
 });
 
-async function start(place: Place, program: string, { secure }: { secure: boolean }): Promise<Started> {
-  const started = await place.start(program, secure);
+async function start(place: Place, context: TestContext, { secure }: { secure: boolean }): Promise<Started> {
+  const started = await place.start(place.find() ?? skipMissing(context, place.name), secure);
   stop = started.stop;
   return started;
 }
@@ -228,13 +227,8 @@ describe('the server', () => {
     peerTest(
       ['skopeo', 'umoci', 'podman', 'buildah', 'root'],
       `takes from twenty clients at once, five of each tool, and gives to twenty what another tool brought: in ${place.name}`,
-      async () => {
-        const program = place.find();
-        if (program === undefined) {
-          if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
-          return;
-        }
-        const { host, files } = await start(place, program, { secure: true });
+      async (context) => {
+        const { host, files } = await start(place, context, { secure: true });
         const sources = await loaded();
         const clients = Array.from({ length: 20 }, (_, at) => {
           const from = sources[at % 4]!;
@@ -258,12 +252,7 @@ describe('the server', () => {
     );
 
     test(`resumes an upload, serves ranges and says sizes: in ${place.name}`, async (context) => {
-      const program = place.find();
-      if (program === undefined) {
-        if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
-        return context.skip(`missing ${place.name}`);
-      }
-      const { host } = await start(place, program, { secure: false });
+      const { host } = await start(place, context, { secure: false });
       const repository = new RemoteRepository(`${host}/a`, { chunkSize: 1024 * 1024 });
       const content = new Uint8Array(5_000_000).map((_, at) => at >> 8);
       const { digest, size } = await repository.write(
@@ -288,12 +277,7 @@ describe('the server', () => {
 describe('the server over R2', () => {
   test('asks the bucket few times for a small blob, and leaves nothing but what it holds', async (context) => {
     const place = places.find(({ name }) => name === 'workerd with R2')!;
-    const program = place.find();
-    if (program === undefined) {
-      if (inContinuousIntegration()) throw new Error(`missing ${place.name}`);
-      return context.skip(`missing ${place.name}`);
-    }
-    const { host, files } = await start(place, program, { secure: false });
+    const { host, files } = await start(place, context, { secure: false });
     let operations = 0;
     const ask = async (method: string, path: string, body?: string): Promise<string> => {
       const response = await fetch(new URL(path, `http://${host}`), { method, body });
