@@ -2,7 +2,6 @@
  * Bytes in every shape in which people hold them, read in one way: an `AsyncIterable` of `Uint8Array`. Inside the
  * library bytes move as such iterables; WHATWG streams stand at its edge only, because each hop through one costs.
  */
-
 import { StowageError } from '../errors.ts';
 import { defaultLimits, type Limits, limitExceeded } from '../limits.ts';
 import { concatBytes } from './chunks.ts';

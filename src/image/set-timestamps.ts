@@ -1,5 +1,4 @@
 /** One time for all that an image dates: files, config and history, so that two builds of the same files are the same image. */
-
 import type { Layer } from '../layer/layer.ts';
 import { type RewriteLayerOptions, rewriteLayer } from '../layer/rewrite-layer.ts';
 import { resolveTimestamp, type Timestamp } from '../layer/timestamp.ts';
