@@ -165,19 +165,46 @@ export async function releaseSource(source: ByteSource): Promise<void> {
 const consumed = new WeakSet<object>();
 
 function start(source: ByteSource, options: ReadOptions): AsyncGenerator<Uint8Array, void, void> {
-  const { signal } = options;
-  if (typeof source === 'string') return once(new TextEncoder().encode(source), signal);
-  if (isBytes(source)) return once(source, signal);
-  if (isArrayBuffer(source)) return once(isTransferred(source) ? source : new Uint8Array(source), signal);
+  const atHand = chunksAtHand(source);
+  if (atHand !== undefined) return fromIterable(atHand, options.signal);
   if (isBlob(source)) return fromStream(source.stream(), options);
   if (isStream(source) && !origins.has(source)) return fromStream(source, options);
-  return fromIterable(source, signal);
+  return fromAsyncIterable(source, options.signal);
 }
 
-async function* once(bytes: unknown, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void, void> {
+/**
+ * The chunks, as {@link readChunks} would give them, of a source that never has to be waited for: bytes in memory, and what is iterated
+ * without promises. `undefined` for any other.
+ *
+ * @throws while they are read, as `readChunks` does.
+ */
+export function chunksAtHand(source: ByteSource): Iterable<Uint8Array> | undefined {
+  if (typeof source === 'string') return checked([new TextEncoder().encode(source)]);
+  if (isBytes(source)) return checked([source]);
+  if (isArrayBuffer(source)) return checked([isTransferred(source) ? source : new Uint8Array(source)]);
+  const { [Symbol.iterator]: iterate, [Symbol.asyncIterator]: later } = Object(source) as Partial<
+    Iterable<unknown> & AsyncIterable<unknown>
+  >;
+  return iterate !== undefined && later === undefined ? checked(source as Iterable<unknown>) : undefined;
+}
+
+function* checked(source: Iterable<unknown>): Generator<Uint8Array, void, void> {
+  const iterator = source[Symbol.iterator]();
+  checkIterator(iterator, source);
+  for (const chunk of { [Symbol.iterator]: () => iterator }) {
+    if (checkChunk(chunk).length > 0) yield chunk as Uint8Array;
+  }
+}
+
+async function* fromIterable(
+  chunks: Iterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, void> {
   signal?.throwIfAborted();
-  const chunk = checkChunk(bytes);
-  if (chunk.length > 0) yield chunk;
+  for (const chunk of chunks) {
+    yield chunk;
+    signal?.throwIfAborted();
+  }
 }
 
 async function* fromStream(
@@ -220,8 +247,8 @@ async function* fromStream(
   }
 }
 
-async function* fromIterable(
-  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ReadableStream<Uint8Array>,
+async function* fromAsyncIterable(
+  source: ByteSource,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, void> {
   const iterator = openIterator(source);
@@ -253,23 +280,25 @@ async function* fromIterable(
   }
 }
 
-function openIterator(source: unknown): AsyncIterator<Uint8Array> | Iterator<Uint8Array> {
+function openIterator(source: unknown): AsyncIterator<Uint8Array> {
   const taken = origins.get(source as object)?.();
   if (taken) return taken;
-  const iterable = Object(source) as Partial<AsyncIterable<Uint8Array> & Iterable<Uint8Array>>;
-  const iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.();
+  const iterator = (Object(source) as Partial<AsyncIterable<Uint8Array>>)[Symbol.asyncIterator]?.();
   if (iterator === undefined) {
     throw new StowageError(
       'ARGUMENT_INVALID',
       `${describe(source)} is no source of bytes. Give a Uint8Array, ArrayBuffer, string, Blob, ReadableStream or iterable of Uint8Array.`,
     );
   }
-  // Only what is its own iterator (a generator) is spent by reading; an array or a collection begins anew.
-  if ((iterator as unknown) === source) {
-    if (consumed.has(iterator)) throw bodyConsumed('iterator');
-    consumed.add(iterator);
-  }
+  checkIterator(iterator, source);
   return iterator;
+}
+
+/** Only what is its own iterator (a generator) is spent by reading; an array or a collection begins anew. */
+function checkIterator(iterator: object, source: unknown): void {
+  if (iterator !== source) return;
+  if (consumed.has(iterator)) throw bodyConsumed('iterator');
+  consumed.add(iterator);
 }
 
 /** Marks a stream that nobody has begun to read as taken. */

@@ -1,18 +1,17 @@
 /** Files into a layer blob: tar, two digests, gzip and storing in one pass, with memory bounded by constants. */
-import { type ByteSource, readBytes, readChunks } from '../bytes/byte-source.ts';
+import { type ByteSource, readBytes } from '../bytes/byte-source.ts';
 import { checkCompression } from '../bytes/compress.ts';
 import { load } from '../bytes/load.ts';
-import type { OnProgress } from '../bytes/progress.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
-import { type TarSource, writeTar } from '../tar/write-tar.ts';
+import { type TarSource, withPath } from '../tar/write-tar.ts';
 import type { LayerFiles } from './file.ts';
 import type { Layer } from './layer.ts';
 import type { PlannedFile } from './plan-files.ts';
-import { type StoreLayerOptions, storeLayer } from './store-layer.ts';
+import { type PackLayerOptions, packLayer } from './store-layer.ts';
 import { resolveTimestamp, type Timestamp } from './timestamp.ts';
 
-export interface CreateLayerOptions extends StoreLayerOptions {
+export interface CreateLayerOptions extends PackLayerOptions {
   /** For files without an `mtime`, and made-up parents. Default `SOURCE_DATE_EPOCH`, else the epoch. */
   mtime?: Timestamp;
   /** Keeps fractions of a second of mtimes, in PAX records. Default false: whole seconds. */
@@ -23,8 +22,6 @@ export interface CreateLayerOptions extends StoreLayerOptions {
    */
   parents?: boolean;
   limits?: Partial<Limits>;
-  /** Told of the tar bytes of each file, phase `build`. */
-  onProgress?: OnProgress;
 }
 
 /**
@@ -49,51 +46,30 @@ export async function createLayer(files: LayerFiles, options: CreateLayerOptions
     limits,
     signal,
   });
-  return storeLayer(writeTar(tarSources(planned, limits, options), { signal }), options);
+  return packLayer(sources(planned, limits, signal), options);
 }
 
 /** What is to be written for a planned file. A body of unknown size is held, to learn it. */
-export async function tarSource(file: PlannedFile, limits: Limits, signal?: AbortSignal): Promise<TarSource> {
-  const { header, body } = file;
-  if (body === undefined) return header;
-  if (header.size < 0) {
-    const bytes = await bufferBody(header.path, body, limits, signal);
-    return { ...header, size: bytes.length, body: bytes };
-  }
-  if (typeof body === 'string') return { ...header, body: new TextEncoder().encode(body) };
-  // One that looks empty may have been transferred: reading it tells.
-  const isAtHand = body instanceof Uint8Array && body.length > 0;
-  return { ...header, body: isAtHand ? body : readBody(header.path, body, signal) };
-}
-
-async function* tarSources(
-  planned: PlannedFile[],
+export function tarSource(
+  { header, body }: PlannedFile,
   limits: Limits,
-  options: CreateLayerOptions,
-): AsyncGenerator<TarSource> {
-  const { signal, onProgress } = options;
-  for (const file of planned) {
-    signal?.throwIfAborted();
-    const source = await tarSource(file, limits, signal);
-    yield source;
-    onProgress?.({ phase: 'build', path: source.path, transferred: source.size, total: source.size });
-  }
+  signal?: AbortSignal,
+): TarSource | Promise<TarSource> {
+  if (body === undefined) return header;
+  if (header.size >= 0) return { ...header, body };
+  return bufferBody(header.path, body, limits, signal).then((bytes) => ({
+    ...header,
+    size: bytes.length,
+    body: bytes,
+  }));
 }
 
-/** Bodies know nothing of files: what is wrong with one is told with the name of its file. */
-async function* readBody(path: string, body: ByteSource, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  try {
-    yield* readChunks(body, { signal });
-  } catch (error) {
-    throw withPath(error, path);
-  }
-}
-
-function withPath(error: unknown, path: string): unknown {
-  if (!(error instanceof StowageError) || error.details.path !== undefined) return error;
-  if (error.code !== 'BODY_CONSUMED' && error.code !== 'ARGUMENT_INVALID') return error;
-  const message = `File ${JSON.stringify(path)}: ${error.message}`;
-  return new StowageError(error.code, message, { ...error.details, path }, { cause: error });
+function* sources(
+  planned: readonly PlannedFile[],
+  limits: Limits,
+  signal: AbortSignal | undefined,
+): Generator<TarSource | Promise<TarSource>> {
+  for (const file of planned) yield tarSource(file, limits, signal);
 }
 
 /** A tar header comes before its body and says its size, so a body of unknown size must be held to be counted. */

@@ -5,18 +5,19 @@ import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import type { TarEntry } from '../tar/read-tar.ts';
-import { type TarSource, writeTar } from '../tar/write-tar.ts';
+import type { TarSource } from '../tar/write-tar.ts';
 import { tarSource } from './create-layer.ts';
 import type { LayerFile } from './file.ts';
 import type { Layer } from './layer.ts';
-import { type StoreLayerOptions, storeLayer } from './store-layer.ts';
+import { type PackLayerOptions, packLayer } from './store-layer.ts';
 import { resolveTimestamp, type Timestamp } from './timestamp.ts';
 
 /**
  * An entry on its way from one layer to another, as the tar has it: whiteouts are files called `.wh.…`. Its body can be
  * read once, and only until the next entry is asked for; one that is not read is passed over.
  */
-export type LayerEntry = TarSource & {
+export type LayerEntry = TarHeader & {
+  body?: Uint8Array | AsyncIterable<Uint8Array>;
   /** Where its header starts in the uncompressed layer that it was read from. */
   readonly offset?: number;
 };
@@ -24,7 +25,7 @@ export type LayerEntry = TarSource & {
 /** What a rewritten layer is made of: entries as they came or changed, and new files in the short form of `createLayer`. */
 export type RewrittenEntries = AsyncIterable<LayerEntry | LayerFile> | Iterable<LayerEntry | LayerFile>;
 
-export interface RewriteLayerOptions extends StoreLayerOptions {
+export interface RewriteLayerOptions extends PackLayerOptions {
   /** For new files without an `mtime`. Default `SOURCE_DATE_EPOCH`, else the epoch. */
   mtime?: Timestamp;
   /** Told of what is odd but readable: a media type that its bytes belie. */
@@ -46,14 +47,14 @@ export async function rewriteLayer(
   map: (entries: AsyncIterable<LayerEntry>) => RewrittenEntries,
   options: RewriteLayerOptions = {},
 ): Promise<Layer> {
-  return storeLayer(writeTar(mapped(layer, map, options), { signal: options.signal }), {
+  return packLayer(mapped(layer, map, options), {
     ...options,
     annotations: options.annotations ?? contentAnnotations(layer),
   });
 }
 
 /** An entry that was read, as one to write. */
-export function asSource(header: TarHeader, body: AsyncIterable<Uint8Array>): TarSource {
+export function asSource(header: TarHeader, body: AsyncIterable<Uint8Array>): LayerEntry {
   if (header.type === 'file') return { ...header, body };
   // A pax archive may give a hard link the file's content once more.
   return { ...header, size: 0 };
@@ -73,7 +74,7 @@ async function* mapped(
   map: (entries: AsyncIterable<LayerEntry>) => RewrittenEntries,
   options: RewriteLayerOptions,
 ): AsyncGenerator<TarSource> {
-  const { signal, onProgress } = options;
+  const { signal } = options;
   const limits = resolveLimits(options.limits);
   const entries = layer.entries(options)[Symbol.asyncIterator]();
   const mtime = resolveTimestamp(options.mtime);
@@ -86,9 +87,7 @@ async function* mapped(
       if (typeof entry !== 'object' || entry === null) {
         throw new StowageError('FILE_INVALID', `An entry is ${String(entry)}. Give each as an object: { path, body }.`);
       }
-      const source = isComplete(entry) ? entry : await planned(entry);
-      yield source;
-      onProgress?.({ phase: 'build', path: source.path, transferred: source.size, total: source.size });
+      yield isComplete(entry) ? entry : await planned(entry);
     }
     while (!(await entries.next()).done);
   } finally {

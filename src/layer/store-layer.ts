@@ -2,10 +2,13 @@
 import { checkCompression, compress } from '../bytes/compress.ts';
 import type { GzipOptions } from '../bytes/gzip.ts';
 import { createHasher, type Hasher } from '../bytes/hash.ts';
+import type { OnProgress } from '../bytes/progress.ts';
 import { blobStore } from '../content/blob-store.ts';
 import type { BlobStore } from '../content/content.ts';
 import { mediaTypes } from '../oci/media-types.ts';
 import { MemoryStorage } from '../storage/memory.ts';
+import type { TarHeader } from '../tar/entry.ts';
+import { type TarSources, writeTar } from '../tar/write-tar.ts';
 import { type Layer, layerFrom } from './layer.ts';
 
 export interface StoreLayerOptions {
@@ -20,8 +23,21 @@ export interface StoreLayerOptions {
   signal?: AbortSignal;
 }
 
+export interface PackLayerOptions extends StoreLayerOptions {
+  /** Told of each file once it is written, with its size, phase `build`. */
+  onProgress?: OnProgress;
+}
+
+/** Writes entries as a tar, and stores that. */
+export function packLayer(entries: TarSources, options: PackLayerOptions): Promise<Layer> {
+  const { signal, onProgress } = options;
+  const onWritten = ({ path, size }: TarHeader): void =>
+    onProgress?.({ phase: 'build', path, transferred: size, total: size });
+  return storeLayer(writeTar(entries, { signal, onWritten, reuse: true }), options);
+}
+
 /**
- * Compresses and stores a tar. `check` may still refuse it once its diff ID is known, before anything is visible.
+ * Compresses and stores a tar, whose chunks are done with when the next is asked for. `check` may still refuse it once its diff ID is known, before anything is visible.
  *
  * @throws `ARGUMENT_INVALID` for a compression that is not known, before the tar is read.
  */

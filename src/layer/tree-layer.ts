@@ -1,10 +1,10 @@
 /** A difference of trees as a layer: whiteouts, then directories, then what the layers of the second tree hold, then hard links. */
 import type { TarHeader } from '../tar/entry.ts';
-import { type TarSource, writeTar } from '../tar/write-tar.ts';
+import type { TarSource } from '../tar/write-tar.ts';
 import { whiteoutPath } from './changeset.ts';
 import type { Layer } from './layer.ts';
 import { asSource, type RewriteLayerOptions } from './rewrite-layer.ts';
-import { storeLayer } from './store-layer.ts';
+import { packLayer } from './store-layer.ts';
 import type { PlannedEntry, TreeDiff } from './tree-diff.ts';
 
 /**
@@ -16,7 +16,7 @@ export function writeTreeLayer(
   layers: readonly Layer[],
   options: RewriteLayerOptions = {},
 ): Promise<Layer> {
-  return storeLayer(writeTar(told(treeSources(diff, layers, options), options), { signal: options.signal }), options);
+  return packLayer(treeSources(diff, layers, options), options);
 }
 
 async function* treeSources(
@@ -65,14 +65,4 @@ const whiteoutHeader: Omit<TarHeader, 'path'> = { type: 'file', size: 0, mode: 0
 
 function named({ path, file }: PlannedEntry): TarHeader {
   return { ...file.header, path: path === '' ? '.' : path };
-}
-
-async function* told(
-  sources: AsyncIterable<TarSource>,
-  { onProgress }: RewriteLayerOptions,
-): AsyncGenerator<TarSource> {
-  for await (const source of sources) {
-    yield source;
-    onProgress?.({ phase: 'build', path: source.path, transferred: source.size, total: source.size });
-  }
 }

@@ -1,6 +1,6 @@
 /** Images out as one archive, which OCI and Docker readers both understand. */
 
-import { readChunks, toStream } from '../bytes/byte-source.ts';
+import { toStream } from '../bytes/byte-source.ts';
 import { inPieces } from '../bytes/chunks.ts';
 import { checkCompression, compress } from '../bytes/compress.ts';
 import type { GzipOptions } from '../bytes/gzip.ts';
@@ -58,7 +58,10 @@ export function saveTarball(
   checkCompression(compression);
   checkRefName(tag);
   const list = Array.isArray(images) ? (images as readonly Image[]) : [images as Image];
-  const tar = writeTar(archiveEntries(imageContent(list), list, tag, options), { signal });
+  const tar = writeTar(archiveEntries(imageContent(list), list, tag, options), {
+    signal,
+    reuse: compression !== 'none',
+  });
   const archive = compress(tar, compression, { ...gzip, signal });
   // What a stream gives is its reader's for good, and compressed chunks are not.
   return toStream(compression === 'none' ? archive : inPieces(archive, pieceSize));
@@ -90,7 +93,7 @@ async function* archiveEntries(
   );
   const blob = async (descriptor: Descriptor): Promise<TarSource> => {
     const stream = await content.read(descriptor, { signal });
-    return { ...file(blobPath(descriptor.digest)), size: descriptor.size, body: readChunks(stream, { signal }) };
+    return { ...file(blobPath(descriptor.digest)), size: descriptor.size, body: stream };
   };
   yield file('oci-layout', serializeLayoutHeader());
   yield file('index.json', index);

@@ -8,8 +8,8 @@ import { diskFailed, handleChunks, isMissing, readFlags } from '../storage/node-
 
 /** A file's content and what else a `LayerFile` wants to know of it. */
 export interface FileContent {
-  /** Opens the file each time it is read, from the start; so it can be read again. */
-  body: AsyncIterable<Uint8Array>;
+  /** Opens the file each time it is read, from the start; so it can be read again. Small files need not be waited for. */
+  body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
   /** In bytes. A file that has another size by the time it is read is refused as `SIZE_MISMATCH` by what packs it. */
   size: number;
   /** Permission, set-id and sticky bits. */
@@ -55,15 +55,11 @@ export function fileBody(
   shown: string,
   expected: number,
   flags: number = readFlags,
-): AsyncIterable<Uint8Array> {
+): FileContent['body'] {
   const failed = (cause: unknown): unknown => diskFailed('reading', shown, cause);
+  if (expected <= smallBytes) return { [Symbol.iterator]: () => readAtOnce(path, flags, expected, failed) };
   return {
     async *[Symbol.asyncIterator]() {
-      const whole = expected <= smallBytes ? readSmall(path, flags, expected, failed) : undefined;
-      if (whole) {
-        if (whole.length > 0) yield whole;
-        return;
-      }
       const handle = await open(path, flags).catch((error: unknown) => {
         throw failed(error);
       });
@@ -78,23 +74,24 @@ export function fileBody(
  */
 const smallBytes = 256 * 1024;
 
-/** The whole file, or `undefined` where it has grown past `expected`. */
-function readSmall(
+function* readAtOnce(
   path: string | Buffer,
   flags: number,
   expected: number,
   failed: (cause: unknown) => unknown,
-): Uint8Array | undefined {
+): Generator<Uint8Array, void, void> {
   try {
     const file = openSync(path, flags);
     try {
-      const bytes = new Uint8Array(expected + 1);
-      let length = 0;
-      for (let read = -1; read !== 0 && length < bytes.length; length += read) {
-        read = readSync(file, bytes, length, bytes.length - length, length);
-        if (length + read === expected) return bytes.subarray(0, expected);
+      // One byte more than expected shows in the same read that the file ends there.
+      let size = expected + 1;
+      for (let position = 0; ; size = smallBytes) {
+        const bytes = new Uint8Array(size);
+        const read = readSync(file, bytes, 0, size, position);
+        position += read;
+        if (read > 0) yield bytes.subarray(0, read);
+        if (read === 0 || position === expected) return;
       }
-      return length > expected ? undefined : bytes.subarray(0, length);
     } finally {
       closeSync(file);
     }

@@ -13,8 +13,8 @@ import { planHeader, writeExtendedHeader, writeHeader } from './write-header.ts'
 const outputSize = 64 * 1024;
 
 /**
- * Writes one archive. `sink` is handed blocks of at least 64 KiB (the last may be shorter), which are its own from then on,
- * but for large bodies, which pass by reference: what is given to `write` must not change until the sink is done with it.
+ * Writes one archive. `sink` is handed blocks of at least 64 KiB (the last may be shorter), which are its own until it gives them
+ * back, but for large bodies, which pass by reference: what is given to `write` must not change until the sink is done with it.
  *
  * @example
  * const chunks: Uint8Array[] = [];
@@ -27,6 +27,9 @@ export class TarEncoder {
   readonly #sink: (bytes: Uint8Array) => void;
   #output = newOutput();
   #used = 0;
+  /** Memory of the blocks that the sink has, and one that it gave back. */
+  readonly #lent = new WeakSet<ArrayBufferLike>();
+  #spare: Uint8Array | undefined;
   #path = '';
   #size = 0;
   #left = 0;
@@ -77,6 +80,11 @@ export class TarEncoder {
     this.#flush();
   }
 
+  /** Takes back what the sink was handed and is done with, to be filled anew where it is a block of the encoder's own. */
+  takeBack({ buffer }: Uint8Array): void {
+    if (this.#lent.delete(buffer)) this.#spare = new Uint8Array(buffer).fill(0);
+  }
+
   #endBody(): void {
     if (this.#isFinished) {
       throw new StowageError('ARGUMENT_INVALID', 'This TarEncoder is finished. Make a new one for another archive.');
@@ -111,7 +119,9 @@ export class TarEncoder {
 
   #flush(): void {
     const block = this.#output.subarray(0, this.#used);
-    this.#output = newOutput();
+    this.#lent.add(block.buffer);
+    this.#output = this.#spare ?? newOutput();
+    this.#spare = undefined;
     this.#used = 0;
     this.#sink(block);
   }

@@ -32,8 +32,11 @@ export function isIncompressible(bytes: Uint8Array, view: DataView, from: number
   count(bytes, from, step);
   if (unevenness(samples) > evenAtFirst) return false;
   count(bytes, from + (step >> 1), step);
-  if (unevenness(samples * 2) > evenAtLast) return false;
+  return unevenness(samples * 2) <= evenAtLast && !repeats(view, from, to);
+}
 
+/** Whether strings of four bytes come up again in one of ... */
+function repeats(view: DataView, from: number, to: number): boolean {
   // Positions 16 apart are taken up, and now and then 16 in a row are looked up: a repeat of 19 bytes there meets one.
   probes.fill(-1);
   let found = 0;
@@ -47,7 +50,7 @@ export function isIncompressible(bytes: Uint8Array, view: DataView, from: number
     }
     probes[Math.imul(view.getInt32(at, true), probeMultiplier) >>> (32 - probeBits)] = at;
   }
-  return found * 8192 < size;
+  return found * 8192 >= to - from;
 }
 
 function count(bytes: Uint8Array, from: number, step: number): void {

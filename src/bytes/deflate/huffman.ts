@@ -23,40 +23,46 @@ const nextCodes = new Int32Array(maximumLength + 2);
 /**
  * Sets `lengths[symbol]` to the code length of each of the first `count` symbols, 0 for one that does not occur. No
  * length passes `limit`. At least two symbols always get a code: some readers refuse a code that is not complete.
+ *
+ * Its loops stand in functions of their own: compiled as one, again for each branch that V8 meets late, they took a fiftieth of the time
+ * for a layer of 150 MB.
  */
 export function setCodeLengths(frequencies: Int32Array, count: number, limit: number, lengths: Uint8Array): void {
-  let used = 0;
-  for (let symbol = 0; symbol < count; symbol++) {
-    lengths[symbol] = 0;
-    const frequency = frequencies[symbol]!;
-    if (frequency > 0) used++;
-  }
+  lengths.fill(0, 0, count);
+  const used = sortKeys(frequencies, count);
   if (used < 2) {
-    let only = 0;
-    while (used === 1 && frequencies[only] === 0) only++;
+    const only = used === 0 ? 0 : keys[0]! & 511;
     lengths[only] = 1;
     lengths[only === 0 ? 1 : 0] = 1;
     return;
   }
-  sortKeys(frequencies, count, used);
   setDepths(used);
+  countLengths(used, limit);
+  handOut(limit, lengths);
+}
 
+/** Sets `lengthCounts` to how many codes have each length, those that are deeper cut to the limit. */
+function countLengths(leaves: number, limit: number): void {
   lengthCounts.fill(0);
-  let excess = 0;
-  for (let leaf = 0; leaf < used; leaf++) {
+  let excess = -1 << limit;
+  for (let leaf = 0; leaf < leaves; leaf++) {
     const length = Math.min(depths[leaf]!, limit);
     lengthCounts[length] = lengthCounts[length]! + 1;
     excess += 1 << (limit - length);
   }
   // Codes cut to the limit take more room than there is. Each step makes a shorter code longer by one and puts one of
   // the longest beside it, which gives back one code of the longest length.
-  for (excess -= 1 << limit; excess > 0; excess--) {
+  for (; excess > 0; excess--) {
     let length = limit - 1;
     while (lengthCounts[length] === 0) length--;
     lengthCounts[length] = lengthCounts[length]! - 1;
     lengthCounts[length + 1] = lengthCounts[length + 1]! + 2;
     lengthCounts[limit] = lengthCounts[limit]! - 1;
   }
+}
+
+/** Gives the rarest symbols the longest codes. */
+function handOut(limit: number, lengths: Uint8Array): void {
   let leaf = 0;
   for (let length = limit; length > 0; length--) {
     for (let left = lengthCounts[length]!; left > 0; left--) lengths[keys[leaf++]! & 511] = length;
@@ -94,10 +100,10 @@ function reverseBits(code: number, length: number): number {
 }
 
 /**
- * Sets `keys` to the symbols that occur, rarest first and then by number. A block has fewer than 2^21 symbols, so that
+ * Sets `keys` to the symbols that occur, and gives their number: rarest first and then by number. A block has fewer than 2^21 symbols, so that
  * frequency and symbol fit one number. Most are rare: those are placed by counting, and only the rest is sorted.
  */
-function sortKeys(frequencies: Int32Array, count: number, used: number): void {
+function sortKeys(frequencies: Int32Array, count: number): number {
   places.fill(0);
   for (let symbol = 0; symbol < count; symbol++) {
     const frequency = Math.min(frequencies[symbol]!, often);
@@ -118,6 +124,7 @@ function sortKeys(frequencies: Int32Array, count: number, used: number): void {
     places[bucket] = at + 1;
     keys[at] = (frequency << 9) | symbol;
   }
+  const used = places[often]!;
   for (let at = sorted + 1; at < used; at++) {
     const key = keys[at]!;
     let before = at - 1;
@@ -127,6 +134,7 @@ function sortKeys(frequencies: Int32Array, count: number, used: number): void {
     }
     keys[before + 1] = key;
   }
+  return used;
 }
 
 /** Builds the tree over the sorted `keys` and sets `depths` of the leaves, in the same order: the two queues are the leaves and the nodes made. */
