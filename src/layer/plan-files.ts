@@ -81,12 +81,8 @@ export function planFile(
   if (!Number.isFinite(time)) throw invalid('mtime', `is ${String(mtime)}; give a Date or seconds since the epoch`);
   if (options.nanoseconds) Object.assign(header, splitTime(time));
   if (path === '' && type !== 'directory') throw invalid('type', `is ${type}, but the path names the root directory`);
-  for (const [what, text] of Object.entries({ path, 'link target': file.linkTarget ?? '' })) {
-    if ((encodeText(text)?.length ?? 0) > options.limits.pathBytes) {
-      const subject = `File ${JSON.stringify(path.length > 60 ? `${path.slice(0, 60)}…` : path)}: its ${what}`;
-      throw limitExceeded('pathBytes', options.limits, subject, { path });
-    }
-  }
+  checkLength(path, 'path', path, options.limits);
+  if (file.linkTarget) checkLength(path, 'link target', file.linkTarget, options.limits);
   if (file.body !== undefined && type !== 'file') throw invalid('body', `is given, but a ${type} has none`);
   if (size !== undefined && known !== undefined && size !== known && type === 'file') {
     throw new StowageError(
@@ -95,9 +91,8 @@ export function planFile(
       { path, expected: size, actual: known },
     );
   }
-  for (const field of ['uid', 'gid'] as const) {
-    if (header[field] > idMaximum) throw invalid(field, `is ${header[field]}; give a number up to ${idMaximum}`);
-  }
+  if (header.uid > idMaximum) throw invalid('uid', `is ${header.uid}; give a number up to ${idMaximum}`);
+  if (header.gid > idMaximum) throw invalid('gid', `is ${header.gid}; give a number up to ${idMaximum}`);
   if (file.linkTarget)
     header.linkTarget = type === 'hardlink' ? normalizePath(file.linkTarget, 'link target') : file.linkTarget;
   if (file.device) header.device = file.device;
@@ -109,7 +104,15 @@ export function planFile(
     header.xattrs = file.xattrs;
   }
   checkHeader(header);
-  return { header: size === undefined ? { ...header, size: -1 } : header, body: file.body };
+  if (size === undefined) header.size = -1;
+  return { header, body: file.body };
+}
+
+function checkLength(path: string, what: string, text: string, limits: Limits): void {
+  // A UTF-16 code unit stands for three bytes at most.
+  if (3 * text.length <= limits.pathBytes || (encodeText(text)?.length ?? 0) <= limits.pathBytes) return;
+  const subject = `File ${JSON.stringify(path.length > 60 ? `${path.slice(0, 60)}…` : path)}: its ${what}`;
+  throw limitExceeded('pathBytes', limits, subject, { path });
 }
 
 /** What user and group numbers of Linux can be. */

@@ -6,8 +6,10 @@ import { setImmediate } from 'node:timers/promises';
 import { StowageError } from '../errors.ts';
 import type { LayerFile } from '../layer/file.ts';
 import { type Ignore, parseIgnore } from '../layer/ignore.ts';
+import { compareBytewise } from '../layer/path-order.ts';
 import { diskFailed, isMissing } from '../storage/node-file.ts';
 import { decodeText } from '../tar/decode-text.ts';
+import type { EntryType } from '../tar/entry.ts';
 import { fileBody, localPath, missing } from './read-file.ts';
 import { readXattrs, type Xattrs } from './xattrs.ts';
 
@@ -67,7 +69,28 @@ export async function* directory(
   }
   const ignore = options.ignore === undefined ? undefined : parseIgnore(options.ignore);
   const xattrs = options.xattrs ? await readXattrs(root, options.signal) : undefined;
-  yield* walk({ options, ignore, xattrs, linked: new Map(), lookedUp: 0 }, Buffer.from(root), root);
+  const state: Walk = { options, ignore, xattrs, linked: new Map(), lookedUp: 0 };
+  const stack: Level[] = [{ left: await children(state, root, ''), waiting: undefined }];
+  // A stack instead of nested generators, where each `yield` would pass through all of them.
+  for (let top = stack.at(-1); top; top = stack.at(-1)) {
+    const found = top.left.pop();
+    if (!found) {
+      stack.pop();
+      continue;
+    }
+    options.signal?.throwIfAborted();
+    const file = describe(state, found);
+    if (file && !found.isIgnored) {
+      for (const level of stack) {
+        if (level.waiting) yield level.waiting;
+        level.waiting = undefined;
+      }
+      yield file;
+    }
+    if (!found.stats.isDirectory()) continue;
+    const waiting = found.isIgnored ? file : undefined;
+    stack.push({ left: await children(state, found.location, `${found.path}/`), waiting });
+  }
 }
 
 interface Walk {
@@ -80,9 +103,13 @@ interface Walk {
   lookedUp: number;
 }
 
-/** A name in a directory: its bytes, whole path in the layer, and what it is. */
+/** A path on disk: text, or bytes where some name in it is not UTF-8. */
+type Location = string | Buffer;
+
+/** A name in a directory, and what it is. */
 interface Found {
-  name: Buffer;
+  location: Location;
+  /** The whole path in the layer. */
   path: string;
   stats: Stats;
   /** A directory that is ignored, but may hold what is not. */
@@ -91,76 +118,55 @@ interface Found {
 
 /** A directory on the way to the one in hand. */
 interface Level {
-  location: Buffer;
   left: Found[];
   /** An ignored directory, to be given before the first thing in it that is not. */
   waiting: LayerFile | undefined;
 }
 
-const slash = Buffer.from('/');
-const separator = Buffer.from(sep);
 const lookUps = 1000;
-
-/** By a stack of its own: each `yield` out of nested generators would pass through all of them. */
-async function* walk(state: Walk, root: Buffer, shown: string): AsyncGenerator<LayerFile, void, void> {
-  const stack: Level[] = [{ location: root, left: await children(state, root, '', shown), waiting: undefined }];
-  for (let top = stack.at(-1); top; top = stack.at(-1)) {
-    const found = top.left.pop();
-    if (!found) {
-      stack.pop();
-      continue;
-    }
-    state.options.signal?.throwIfAborted();
-    const location = Buffer.concat([top.location, separator, found.name]);
-    const file = describe(state, location, found.path, found.stats);
-    if (file && !found.isIgnored) {
-      for (const level of stack) {
-        if (level.waiting) yield level.waiting;
-        level.waiting = undefined;
-      }
-      yield file;
-    }
-    if (!found.stats.isDirectory()) continue;
-    const waiting = found.isIgnored ? file : undefined;
-    stack.push({ location, left: await children(state, location, `${found.path}/`, shown), waiting });
-  }
-}
 
 /**
  * What lies in a directory, last first, in an order such that all paths that are no directories come bytewise: the first name of a linked
  * file must come first.
  */
-async function children(state: Walk, location: Buffer, prefix: string, shown: string): Promise<Found[]> {
+async function children(state: Walk, at: Location, prefix: string): Promise<Found[]> {
   const { filter, signal } = state.options;
-  const names = list(location, prefix === '' ? shown : prefix);
   const found: Found[] = [];
-  for (const name of names) {
+  for (const { name, location } of list(at, prefix)) {
     // Others get their turn in a tree of very many files.
     if (++state.lookedUp % lookUps === 0) await setImmediate();
     signal?.throwIfAborted();
-    const path = prefix + decodeText(name);
+    const path = prefix + name;
     if (filter && !filter(path)) continue;
     const isIgnored = state.ignore?.ignores(path) ?? false;
     if (isIgnored && !state.ignore!.mayTakeInBelow(path)) continue;
-    const stats = lookUp(Buffer.concat([location, separator, name]), path);
+    const stats = lookUp(location, path);
     if (stats && isIgnored && !stats.isDirectory()) continue;
-    if (stats) found.push({ name, path, stats, isIgnored });
+    if (stats) found.push({ location, path, stats, isIgnored });
     else if (path.includes('\ufffd')) throw unreadableName(path);
   }
-  const key = ({ name, stats }: Found): Buffer => (stats.isDirectory() ? Buffer.concat([name, slash]) : name);
-  return found
-    .map((one) => ({ one, key: key(one) }))
-    .sort((left, right) => Buffer.compare(right.key, left.key))
-    .map(({ one }) => one);
+  return found.sort((left, right) => compareBytewise(keyOf(right), keyOf(left)));
 }
 
-/** No names in what has gone since it was listed. */
-function list(at: Buffer, shown: string): Buffer[] {
+function keyOf({ path, stats }: Found): string {
+  return stats.isDirectory() ? `${path}/` : path;
+}
+
+/** The names in a directory, and where each is. None in what has gone since it was listed. */
+function list(at: Location, shown: string): { name: string; location: Location }[] {
   try {
-    return readdirSync(at, { encoding: 'buffer' });
+    if (typeof at === 'string') {
+      const names = readdirSync(at);
+      if (!names.some((name) => name.includes('\ufffd'))) {
+        return names.map((name) => ({ name, location: `${at}${sep}${name}` }));
+      }
+    }
+    const names = readdirSync(at, { encoding: 'buffer' });
+    const before = [typeof at === 'string' ? Buffer.from(at) : at, Buffer.from(sep)];
+    return names.map((name) => ({ name: decodeText(name), location: Buffer.concat([...before, name]) }));
   } catch (error) {
     if (isMissing(error)) return [];
-    throw diskFailed('listing', shown, error);
+    throw diskFailed('listing', shown || String(at), error);
   }
 }
 
@@ -168,7 +174,7 @@ function list(at: Buffer, shown: string): Buffer[] {
  * `undefined` for what has gone since it was listed. Without the thread pool: measured at 3 microseconds a name instead of 40, and the
  * kernel has mostly fetched with the directory what is asked here.
  */
-function lookUp(at: Buffer, shown: string): Stats | undefined {
+function lookUp(at: Location, shown: string): Stats | undefined {
   try {
     return lstatSync(at);
   } catch (error) {
@@ -177,32 +183,44 @@ function lookUp(at: Buffer, shown: string): Stats | undefined {
   }
 }
 
-function describe(state: Walk, at: Buffer, path: string, stats: Stats): LayerFile | undefined {
-  const { owners, mtime } = state.options;
-  const xattrs = state.xattrs?.get(path);
-  const file: LayerFile = {
-    path,
-    // A symlink has no permissions of its own: what systems show for them differs, and must not make another layer.
-    ...(!stats.isSymbolicLink() && { mode: stats.mode & 0o7777 }),
-    ...(owners && { uid: stats.uid, gid: stats.gid }),
-    ...(mtime && { mtime: Math.floor(stats.mtimeMs / 1000) }),
-    ...(xattrs && { xattrs }),
-  };
-  if (stats.isDirectory()) return { ...file, type: 'directory' };
+/** Field by field: spreading objects into one another cost as much as looking the names up. */
+function describe(state: Walk, { location, path, stats }: Found): LayerFile | undefined {
   if (stats.isSocket()) return undefined;
-  if (stats.nlink > 1) {
+  const { owners, mtime } = state.options;
+  const type = typeOf(stats);
+  const file: LayerFile = { path, type };
+  // A symlink has no permissions of its own: what systems show for them differs, and must not make another layer.
+  if (type !== 'symlink') file.mode = stats.mode & 0o7777;
+  if (owners) {
+    file.uid = stats.uid;
+    file.gid = stats.gid;
+  }
+  if (mtime) file.mtime = Math.floor(stats.mtimeMs / 1000);
+  if (type !== 'directory' && stats.nlink > 1) {
     const inode = `${stats.dev}:${stats.ino}`;
     const linkTarget = state.linked.get(inode);
-    if (linkTarget !== undefined) return { ...file, xattrs: undefined, type: 'hardlink', linkTarget };
+    if (linkTarget !== undefined) return { ...file, type: 'hardlink', linkTarget };
     state.linked.set(inode, path);
   }
-  if (stats.isFile()) return { ...file, type: 'file', size: stats.size, body: fileBody(at, path, stats.size) };
-  if (stats.isSymbolicLink()) {
-    return { ...file, type: 'symlink', linkTarget: readLink(at, path) };
+  const xattrs = state.xattrs?.get(path);
+  if (xattrs) file.xattrs = xattrs;
+  if (type === 'file') {
+    file.size = stats.size;
+    file.body = fileBody(location, path, stats.size);
+  } else if (type === 'symlink') {
+    file.linkTarget = readLink(location, path);
+  } else if (type !== 'directory' && type !== 'fifo') {
+    file.device = deviceNumbers(stats.rdev);
   }
-  if (stats.isFIFO()) return { ...file, type: 'fifo' };
-  const type = stats.isCharacterDevice() ? 'character-device' : 'block-device';
-  return { ...file, type, device: deviceNumbers(stats.rdev) };
+  return file;
+}
+
+function typeOf(stats: Stats): EntryType {
+  if (stats.isFile()) return 'file';
+  if (stats.isDirectory()) return 'directory';
+  if (stats.isSymbolicLink()) return 'symlink';
+  if (stats.isFIFO()) return 'fifo';
+  return stats.isCharacterDevice() ? 'character-device' : 'block-device';
 }
 
 /** Deno gives such a name with U+FFFD for its bytes, and then finds no file of that name: better said than left out. */
@@ -214,7 +232,7 @@ function unreadableName(path: string): StowageError {
   );
 }
 
-function readLink(at: Buffer, path: string): string {
+function readLink(at: Location, path: string): string {
   try {
     return decodeText(readlinkSync(at, { encoding: 'buffer' }));
   } catch (error) {
