@@ -38,7 +38,8 @@ export function byteLength(source: ByteSource): number | undefined {
  * Reading begins with the first chunk that is asked for; leaving the loop early cancels the source. Errors of the source
  * itself pass through as they are. An aborted `signal` ends even a read that hangs, at once, with `signal.reason`.
  *
- * With `reuse`, a chunk is good until the next is asked for only: a stream that can read into a given buffer then needs no second one.
+ * With `reuse`, a chunk is good until the next is asked for only: a stream that can read into a given buffer then needs no second one, nor
+ * does a file.
  *
  * @throws `BODY_CONSUMED` where a stream is locked or was read before, or an iterator was.
  * @throws `ARGUMENT_INVALID` for a source of another kind, or one that gives something other than `Uint8Array`s, or arrays whose
@@ -47,6 +48,12 @@ export function byteLength(source: ByteSource): number | undefined {
 export function readChunks(source: ByteSource, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
   return { [Symbol.asyncIterator]: () => start(source, options) };
 }
+
+/**
+ * Under this name, an iterable that is made here may hold another way to read the same: into memory that is used again and again. Garbage
+ * of a few hundred MB a second, made of buffers, keeps a collector busy that they weigh little on.
+ */
+export const reusing: unique symbol = Symbol('reusing');
 
 /** How chunks are read. */
 export interface ReadOptions {
@@ -165,11 +172,15 @@ export async function releaseSource(source: ByteSource): Promise<void> {
 const consumed = new WeakSet<object>();
 
 function start(source: ByteSource, options: ReadOptions): AsyncGenerator<Uint8Array, void, void> {
-  const atHand = chunksAtHand(source);
+  const atHand = chunksAtHand(source, options.reuse);
   if (atHand !== undefined) return fromIterable(atHand, options.signal);
   if (isBlob(source)) return fromStream(source.stream(), options);
   if (isStream(source) && !origins.has(source)) return fromStream(source, options);
-  return fromAsyncIterable(source, options.signal);
+  return fromAsyncIterable(wayToRead(source, options.reuse), options.signal);
+}
+
+function wayToRead(source: ByteSource, reuse: boolean | undefined): ByteSource {
+  return (reuse && (source as { [reusing]?: ByteSource })[reusing]) || source;
 }
 
 /**
@@ -178,14 +189,15 @@ function start(source: ByteSource, options: ReadOptions): AsyncGenerator<Uint8Ar
  *
  * @throws while they are read, as `readChunks` does.
  */
-export function chunksAtHand(source: ByteSource): Iterable<Uint8Array> | undefined {
+export function chunksAtHand(source: ByteSource, reuse?: boolean): Iterable<Uint8Array> | undefined {
   if (typeof source === 'string') return checked([new TextEncoder().encode(source)]);
   if (isBytes(source)) return checked([source]);
   if (isArrayBuffer(source)) return checked([isTransferred(source) ? source : new Uint8Array(source)]);
   const { [Symbol.iterator]: iterate, [Symbol.asyncIterator]: later } = Object(source) as Partial<
     Iterable<unknown> & AsyncIterable<unknown>
   >;
-  return iterate !== undefined && later === undefined ? checked(source as Iterable<unknown>) : undefined;
+  if (iterate === undefined || later !== undefined) return undefined;
+  return checked(wayToRead(source, reuse) as Iterable<unknown>);
 }
 
 function* checked(source: Iterable<unknown>): Generator<Uint8Array, void, void> {

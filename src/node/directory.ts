@@ -206,7 +206,7 @@ function describe(state: Walk, { location, path, stats }: Found): LayerFile | un
   if (xattrs) file.xattrs = xattrs;
   if (type === 'file') {
     file.size = stats.size;
-    file.body = fileBody(location, path, stats.size);
+    file.body = fileBody({ path: location, shown: path, expected: stats.size });
   } else if (type === 'symlink') {
     file.linkTarget = readLink(location, path);
   } else if (type !== 'directory' && type !== 'fifo') {

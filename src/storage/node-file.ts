@@ -8,7 +8,7 @@ import { StowageError } from '../errors.ts';
 import { quotePath } from './path.ts';
 
 /** Large enough that the hop through the thread pool does not show, small enough that many files at once fit in memory. */
-const chunkBytes = 256 * 1024;
+export const chunkBytes: number = 256 * 1024;
 /** Of what is written; two of them are held for a file of some size. */
 const pieceBytes = 512 * 1024;
 /** So much goes to the disk at a time while more is being written: a wait of some hundredths of a second. */
@@ -24,10 +24,12 @@ export interface HandleRange {
   end?: number;
   /** Where the file is thought to end, so that a small one takes a small buffer and one read. */
   expected?: number;
+  /** Whether a chunk is good until the next is asked for only. Default false: each belongs to the reader. */
+  reuse?: boolean;
 }
 
 /**
- * The bytes of an open file in chunks of up to 256 KiB that belong to the reader, read one ahead. The handle is closed at the end, on failure and by
+ * The bytes of an open file in chunks of up to 256 KiB, read one ahead. The handle is closed at the end, on failure and by
  * `return()`, even where reading never began. `failed` makes the error to be thrown.
  */
 export function handleChunks(
@@ -35,10 +37,12 @@ export function handleChunks(
   range: HandleRange,
   failed: (cause: unknown) => unknown,
 ): AsyncIterableIterator<Uint8Array> {
-  const { end, expected = end } = range;
+  const { end, expected = end, reuse } = range;
   let offset = range.start;
   let open = true;
   let reading: Promise<unknown> = Promise.resolve();
+  /** Used by turns: the reader has one, the other is being filled. */
+  const memory: Buffer[] = [];
   const close = async (): Promise<void> => {
     if (!open) return;
     open = false;
@@ -53,10 +57,12 @@ export function handleChunks(
         : expected !== undefined && offset <= expected
           ? expected - offset + 1
           : chunkBytes;
-    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, left));
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset);
+    const size = Math.min(chunkBytes, left);
+    const buffer = memory.length < 2 ? Buffer.allocUnsafeSlow(reuse ? chunkBytes : size) : memory.shift()!;
+    if (reuse) memory.push(buffer);
+    const { bytesRead } = await handle.read(buffer, 0, size, offset);
     offset += bytesRead;
-    if (end === undefined && offset === expected && bytesRead < buffer.length) await close();
+    if (end === undefined && offset === expected && bytesRead < size) await close();
     // A plain Uint8Array: a Buffer's own `slice` gives a view where callers count on a copy.
     if (bytesRead > 0) return new Uint8Array(buffer.buffer, buffer.byteOffset, bytesRead);
     if (end !== undefined) throw new Error(`the file ended at byte ${offset} of ${end}`);

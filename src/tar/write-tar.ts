@@ -39,7 +39,7 @@ export async function* writeTar(
   const sources = Symbol.asyncIterator in entries ? entries[Symbol.asyncIterator]() : entries[Symbol.iterator]();
   let isOpen = true;
   let source: TarSource | undefined;
-  let body = open([], signal);
+  let body = open([], options);
   try {
     // One loop for entries and their bodies: each place more where an async generator yields is much for a compiler.
     for (let isFinished = false; !isFinished; ) {
@@ -56,7 +56,7 @@ export async function* writeTar(
         } else {
           source = 'then' in value ? await value : value;
           encoder.entry(source);
-          body = open(source.body, signal);
+          body = open(source.body, options);
         }
       } else {
         const step = body.next();
@@ -84,9 +84,9 @@ export async function* writeTar(
 
 function open(
   body: ByteSource = [],
-  signal: AbortSignal | undefined,
+  { signal, reuse }: WriteTarOptions,
 ): Iterator<Uint8Array, unknown> | AsyncIterator<Uint8Array, unknown> {
-  return chunksAtHand(body)?.[Symbol.iterator]() ?? readChunks(body, { signal })[Symbol.asyncIterator]();
+  return chunksAtHand(body, reuse)?.[Symbol.iterator]() ?? readChunks(body, { signal, reuse })[Symbol.asyncIterator]();
 }
 
 /** Bodies know nothing of files: what is wrong with one is told with the name of its file. */
