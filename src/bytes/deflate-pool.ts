@@ -32,25 +32,24 @@ const blocksHere = 2;
 
 /**
  * Compresses blocks at a level from 0 to 9, on up to `workers` threads beside the calling one (default: one per core but one, up to 8).
- * The calling thread takes what they have no room for, unless it draws a page.
+ * The calling thread takes what they have no room for, unless it draws a page or each core has a worker.
  */
-export function deflateCompressor(level: number, workers?: number): BlockCompressor {
-  const wanted = workers ?? Math.min(parallelism() - 1, defaultMaximum);
-  const here = drawsPage() ? 0 : blocksHere;
+export function deflateCompressor(level: number, workers: number = defaultWorkers()): BlockCompressor {
+  const here = drawsPage() || workers >= parallelism() ? 0 : blocksHere;
   let seen = 0;
   let joined = false;
   let encoder: DeflateEncoder | undefined;
   return {
     // V8 checks each access to a buffer once any has been transferred: an eighth of the encoder's speed, in both threads.
     allocate: sharedBytes,
-    capacity: () => (joined ? Math.max(1, here + blocksPerWorker * ready(wanted).length) : 1),
+    capacity: () => (joined ? Math.max(1, here + blocksPerWorker * ready(workers).length) : 1),
     compress(block) {
       seen++;
-      if (!joined && wanted > 0 && (seen > blocksBeforeStart || (threads.length > 0 && !block.final))) {
+      if (!joined && workers > 0 && (seen > blocksBeforeStart || (threads.length > 0 && !block.final))) {
         joined = true;
-        join(wanted);
+        join(workers);
       }
-      const worker = joined ? leastBusy(ready(wanted)) : undefined;
+      const worker = joined ? leastBusy(ready(workers)) : undefined;
       if (worker !== undefined && (here === 0 || worker.jobs.size < blocksPerWorker)) {
         return dispatch(worker, level, block);
       }
@@ -62,6 +61,16 @@ export function deflateCompressor(level: number, workers?: number): BlockCompres
       joined = false;
     },
   };
+}
+
+/** Starts workers for what will be compressed soon. Gives what lets go of them, to be called when that is done. */
+export function startWorkers(workers: number = defaultWorkers()): () => void {
+  join(workers);
+  return leave;
+}
+
+function defaultWorkers(): number {
+  return Math.min(parallelism() - 1, defaultMaximum);
 }
 
 async function compressHere(encoder: DeflateEncoder, block: Block): Promise<CompressedBlock> {

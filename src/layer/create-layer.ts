@@ -1,6 +1,6 @@
 /** Files into a layer blob: tar, two digests, gzip and storing in one pass, with memory bounded by constants. */
 import { type ByteSource, readBytes } from '../bytes/byte-source.ts';
-import { checkCompression } from '../bytes/compress.ts';
+import { checkCompression, expectMuch } from '../bytes/compress.ts';
 import { load } from '../bytes/load.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
@@ -39,14 +39,22 @@ export async function createLayer(files: LayerFiles, options: CreateLayerOptions
   const limits = resolveLimits(options.limits);
   // Loaded when asked for: whoever only configures and saves an image packs no files.
   const { planFiles } = await load(() => import('./plan-files.ts'));
-  const planned = await planFiles(files, {
-    mtime: resolveTimestamp(options.mtime),
-    nanoseconds: options.nanoseconds ?? false,
-    parents: options.parents ?? true,
-    limits,
-    signal,
-  });
-  return packLayer(sources(planned, limits, signal), options);
+  let compressed = (): void => {};
+  try {
+    const planned = await planFiles(files, {
+      mtime: resolveTimestamp(options.mtime),
+      nanoseconds: options.nanoseconds ?? false,
+      parents: options.parents ?? true,
+      limits,
+      signal,
+      onLarge: () => {
+        compressed = expectMuch(options.compression ?? 'gzip', options.gzip ?? {});
+      },
+    });
+    return await packLayer(sources(planned, limits, signal), options);
+  } finally {
+    compressed();
+  }
 }
 
 /** What is to be written for a planned file. A body of unknown size is held, to learn it. */

@@ -17,15 +17,26 @@ export interface PlannedFile {
   body: ByteSource | undefined;
 }
 
+/** Bytes in files from which on a layer is large. */
+const large = 16 * 1024 * 1024;
+
 /**
  * All files, checked, in the order of a layer: by path, bytewise, so that parents come first; hard links after all that they
- * may name. Parents that nobody gave are made up (0755, 0:0) unless `parents` is false.
+ * may name. Parents that nobody gave are made up (0755, 0:0) unless `parents` is false. `onLarge` is told, once, when they are much.
  */
 export async function planFiles(
   files: LayerFiles,
-  options: { mtime: number; nanoseconds: boolean; parents: boolean; limits: Limits; signal?: AbortSignal },
+  options: {
+    mtime: number;
+    nanoseconds: boolean;
+    parents: boolean;
+    limits: Limits;
+    onLarge?: () => void;
+    signal?: AbortSignal;
+  },
 ): Promise<PlannedFile[]> {
   const byPath = new Map<string, PlannedFile>();
+  let size = 0;
   for await (const file of files) {
     options.signal?.throwIfAborted();
     if (typeof file !== 'object' || file === null)
@@ -43,6 +54,8 @@ export async function planFiles(
       );
     }
     byPath.set(path, planned);
+    if (size < large && size + planned.header.size >= large) options.onLarge?.();
+    size += planned.header.size;
     if (byPath.size > options.limits.tarEntries)
       throw limitExceeded('tarEntries', options.limits, 'The files of the layer');
   }

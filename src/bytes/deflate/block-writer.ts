@@ -21,6 +21,9 @@ const literalLimit = 12;
 const distanceLimit = 11;
 const codeLengthLimit = 7;
 
+/** Tokens that are written by one call: a function that is called often is optimised as a whole, see match-finder.ts. */
+const tokensAtOnce = 1024;
+
 /** Literals and lengths of the fixed codes, with the two that no block may use. */
 const fixedSymbols = 288;
 
@@ -123,7 +126,12 @@ export class BlockWriter {
       this.writeHeader(header);
     }
     this.setEntries();
-    this.write(input, start, tokens, block.first, block.last);
+    let at = start;
+    for (let first = block.first; first < block.last; first += tokensAtOnce) {
+      at = this.write(input, at, tokens, first, Math.min(first + tokensAtOnce, block.last));
+    }
+    const entry = this.literalEntries[endOfBlock]!;
+    this.put(entry & 0xffff, entry >>> 16);
   }
 
   /** Fills the last byte with zeros. */
@@ -237,8 +245,11 @@ export class BlockWriter {
     }
   }
 
-  /** 24 and 16 are where run and length begin in a token: see tokens.ts. */
-  private write(input: Uint8Array, from: number, tokens: Int32Array, first: number, last: number): void {
+  /**
+   * Writes the tokens from `first` to `last`, for the input from `from` on; gives where that ends. 24 and 16 are where run and length begin
+   * in a token: see tokens.ts.
+   */
+  private write(input: Uint8Array, from: number, tokens: Int32Array, first: number, last: number): number {
     const { view, literalEntries, lengthEntries, distanceEntries } = this;
     let out = this.length | 0;
     let bits = this.bits | 0;
@@ -287,9 +298,7 @@ export class BlockWriter {
     this.length = out;
     this.bits = bits;
     this.bitCount = bitCount;
-    this.put(0, 0);
-    const entry = literalEntries[endOfBlock]!;
-    this.put(entry & 0xffff, entry >>> 16);
+    return at;
   }
 }
 

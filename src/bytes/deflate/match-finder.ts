@@ -29,12 +29,11 @@ export class MatchFinder implements Search {
   /** Forgets all strings and takes up those that start in `[from, to)`, of input that ends at `end`. */
   prime(input: DataView, from: number, to: number, end: number, effort: Effort): void {
     this.base = to - windowSize;
-    if (effort.chain === 0) {
-      this.tables.fill(0);
-      primeTwoTables(input, from, to, end, this);
-    } else {
-      this.tables.fill(nowhere);
-      primeChains(input, from, to, end, this);
+    this.tables.fill(effort.chain === 0 ? 0 : nowhere);
+    for (let at = from; at < to; at += pieceSize) {
+      const until = Math.min(at + pieceSize, to);
+      if (effort.chain === 0) primeTwoTables(input, at, until, end, this);
+      else primeChains(input, at, until, end, this);
     }
   }
 
