@@ -13,22 +13,19 @@ import type { Block, BlockCompressor, CompressedBlock } from './gzip-blocks.ts';
 import { drawsPage, parallelism, sharedBytes, transferable } from './runtime.ts';
 
 /** Blocks of a stream that pass before workers are started for it. A new worker runs slowly for its first ten, so shorter input gains nothing. */
-const blocksBeforeStart = 8;
+const blocksBeforeStart = 16;
 
-/** Blocks at a worker: the one that it works on, and one that waits, so that it need not. */
-const blocksPerWorker = 2;
+/** Blocks at a worker: the one that it works on, and two that wait, so that it need not while the calling thread waits for a disk. */
+const blocksPerWorker = 3;
 
-/** Most workers that are started unless told. With two blocks each, they hold less than 50 MiB. */
+/** Most workers that are started unless told. With their blocks, they hold about 50 MiB. */
 const defaultMaximum = 8;
 
 /** Milliseconds that idle workers are kept for the next stream. */
 const idleTime = 500;
 
-/**
- * Blocks that the calling thread may compress while the workers have theirs: a second one, since it would wait for the first one of a
- * worker that has just begun, and is slow.
- */
-const blocksHere = 2;
+/** Blocks that the calling thread may compress ahead while the workers have theirs, the first of which may take long: a new worker is slow. */
+const blocksHere = 4;
 
 /**
  * Compresses blocks at a level from 0 to 9, on up to `workers` threads beside the calling one (default: one per core but one, up to 8).

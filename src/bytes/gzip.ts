@@ -16,7 +16,7 @@ export interface GzipOptions {
   /** From 0 (stored only) and 1 (fastest) to 9 (smallest). Default 6. */
   level?: number;
   /**
-   * Worker threads that the portable engine may use beside the calling one, for input beyond 8 MiB, at about 15 MiB of memory each.
+   * Worker threads that the portable engine may use beside the calling one, for input beyond 16 MiB, at about 15 MiB of memory each.
    * Default: one fewer than the machine has cores, at most 8, and none where no workers are to be had; 0 keeps all work on the calling
    * thread. The calling thread compresses as well, unless it draws a page or each core has a worker. The output does not depend on any of
    * this.

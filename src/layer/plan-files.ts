@@ -17,7 +17,7 @@ export interface PlannedFile {
   body: ByteSource | undefined;
 }
 
-/** Bytes in files from which on a layer is large. */
+/** Bytes in files from which on a layer is large: more than one thread packs it faster. */
 const large = 16 * 1024 * 1024;
 
 /**
@@ -55,7 +55,7 @@ export async function planFiles(
     }
     byPath.set(path, planned);
     if (size < large && size + planned.header.size >= large) options.onLarge?.();
-    size += planned.header.size;
+    size += Math.max(0, planned.header.size);
     if (byPath.size > options.limits.tarEntries)
       throw limitExceeded('tarEntries', options.limits, 'The files of the layer');
   }

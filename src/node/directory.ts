@@ -111,6 +111,8 @@ interface Found {
   location: Location;
   /** The whole path in the layer. */
   path: string;
+  /** By which it is sorted among those in the same directory. */
+  key: string;
   stats: Stats;
   /** A directory that is ignored, but may hold what is not. */
   isIgnored: boolean;
@@ -142,14 +144,10 @@ async function children(state: Walk, at: Location, prefix: string): Promise<Foun
     if (isIgnored && !state.ignore!.mayTakeInBelow(path)) continue;
     const stats = lookUp(location, path);
     if (stats && isIgnored && !stats.isDirectory()) continue;
-    if (stats) found.push({ location, path, stats, isIgnored });
+    if (stats) found.push({ location, path, key: stats.isDirectory() ? `${name}/` : name, stats, isIgnored });
     else if (path.includes('\ufffd')) throw unreadableName(path);
   }
-  return found.sort((left, right) => compareBytewise(keyOf(right), keyOf(left)));
-}
-
-function keyOf({ path, stats }: Found): string {
-  return stats.isDirectory() ? `${path}/` : path;
+  return found.sort((left, right) => compareBytewise(right.key, left.key));
 }
 
 /** The names in a directory, and where each is. None in what has gone since it was listed. */

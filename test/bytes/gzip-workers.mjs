@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 
 const [dist, scenario] = process.argv.slice(2);
 const { gzip } = await import(pathToFileURL(join(dist, 'gzip.js')).href);
+const { createLayer } = await import(pathToFileURL(join(dist, 'layer.js')).href);
 
 const workers = [];
 let exited = 0;
@@ -38,7 +39,7 @@ const scenarios = {
     return { digests: [...new Set(digests)].length, started: workers.length };
   },
   async small() {
-    await digest(8, { workers: 2 });
+    await digest(16, { workers: 2 });
     return { started: workers.length };
   },
   async death() {
@@ -76,8 +77,25 @@ const scenarios = {
     await new Promise((resolve) => setTimeout(resolve, 2000));
     return { running: workers.length - exited };
   },
+  async early() {
+    let atOnce = 0;
+    async function* files() {
+      yield { path: 'large', size: 17 * block, body: source(17) };
+      yield { path: 'small', body: 'small' };
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      atOnce = workers.length;
+      throw new Error('no more files');
+    }
+    const outcome = await createLayer(files(), { gzip: { workers: 2 } }).catch((error) => error.message);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    return { outcome, atOnce, running: workers.length - exited };
+  },
+  async 'small layer'() {
+    await createLayer([{ path: 'small', size: 8 * block, body: source(8) }], { gzip: { workers: 2 } });
+    return { started: workers.length };
+  },
   async 'no script'() {
-    return { digest: await digest(12, { workers: 2 }), alone: await digest(12, { workers: 0 }) };
+    return { digest: await digest(20, { workers: 2 }), alone: await digest(20, { workers: 0 }) };
   },
 };
 

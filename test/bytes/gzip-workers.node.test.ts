@@ -17,7 +17,7 @@ describe('gzip on worker threads, as built', () => {
     expect(started).toBeGreaterThanOrEqual(8);
   });
 
-  test('starts no worker for eight megabytes', async () => {
+  test('starts no worker for 16 MiB', async () => {
     expect(await outcome('small')).toEqual({ started: 0 });
   });
 
@@ -37,6 +37,14 @@ describe('gzip on worker threads, as built', () => {
 
   test('workers that have nothing to do are closed', async () => {
     expect(await outcome('idle')).toEqual({ running: 0 });
+  });
+
+  test('a layer of large files starts them before it is packed, and lets go of them when it fails', async () => {
+    expect(await outcome('early')).toEqual({ outcome: 'no more files', atOnce: 2, running: 0 });
+  });
+
+  test('a layer of small files starts none', async () => {
+    expect(await outcome('small layer')).toEqual({ started: 0 });
   });
 
   test('where the script of the workers is missing, the calling thread does the work', async () => {
@@ -59,6 +67,13 @@ async function buildInto(outDir: string): Promise<void> {
     root,
     configFile: join(root, 'vite.config.ts'),
     logLevel: 'error',
-    build: { outDir, emptyOutDir: true, lib: { formats: ['es'], entry: { gzip: join(root, 'src/bytes/gzip.ts') } } },
+    build: {
+      outDir,
+      emptyOutDir: true,
+      lib: {
+        formats: ['es'],
+        entry: { gzip: join(root, 'src/bytes/gzip.ts'), layer: join(root, 'src/layer/create-layer.ts') },
+      },
+    },
   });
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createLayer } from '../../src/layer/create-layer.ts';
 import type { LayerFile } from '../../src/layer/file.ts';
 import { type DirectoryOptions, directory, fromFile, writeFile } from '../../src/node/index.ts';
 import { encodeText } from '../../src/tar/text.ts';
@@ -157,6 +158,28 @@ describe('directory', () => {
     if (existsSync('/proc/self/fd')) expect(openFiles()).toEqual([]);
   });
 
+  test('gives chunks to keep to whoever reads a body, though packing reads all of them into the same memory', async () => {
+    const sizes = [1, 500, 70_000, 200_000, 262_143, 262_144, 600_000];
+    sizes.forEach((size, at) => {
+      writeFileSync(join(root, `file${at}`), Buffer.alloc(size, `${at}abc`));
+    });
+    const [alone, ...together] = await Promise.all(
+      [0, 1, 2, 3].map(() => createLayer(directory(root), { compression: 'none' })),
+    );
+    const bodies = await Promise.all((await collect(root)).map((file) => content(file)));
+    bodies.forEach((body, at) => {
+      expect(body === readFileSync(join(root, `file${at}`), 'utf8')).toBe(true);
+    });
+    const held = sizes.map((_, at) => ({
+      path: `file${at}`,
+      mode: 0o644,
+      body: readFileSync(join(root, `file${at}`)),
+    }));
+    const expected = await createLayer(held, { compression: 'none' });
+    for (const layer of [alone!, ...together]) expect(layer.diffId).toBe(expected.diffId);
+    if (existsSync('/proc/self/fd')) expect(openFiles()).toEqual([]);
+  });
+
   test('says what is wrong with a path that is no directory', async () => {
     writeFileSync(join(root, 'file'), '');
     await expect(collect(join(root, 'missing'))).rejects.toMatchObject({ code: 'NOT_FOUND' });
@@ -192,6 +215,9 @@ describe('fromFile', () => {
       expect(await content({ path: 'file', ...file })).toBe('content');
     }
     await expect(fromFile(root)).rejects.toMatchObject({ code: 'FILE_INVALID' });
+    // Its size is said to be 0.
+    if (existsSync('/proc/cpuinfo'))
+      expect(await content({ path: 'file', ...(await fromFile('/proc/cpuinfo')) })).toContain('processor');
     await expect(fromFile(join(root, 'missing'))).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 });

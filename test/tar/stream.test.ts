@@ -65,6 +65,31 @@ describe('writeTar', () => {
     }
   });
 
+  test('fills the blocks again that its reader is done with, and nothing else', async () => {
+    const before = large.slice();
+    const memory = new Set<ArrayBufferLike>();
+    const parts: Uint8Array[] = [];
+    const small = Array.from({ length: 1000 }, (_, at) => entry(`f${at}`, { body: large.subarray(0, 1000) }));
+    for await (const chunk of writeTar([...sources, ...small], { reuse: true })) {
+      parts.push(chunk.slice());
+      memory.add(chunk.buffer);
+    }
+    expect(isSame(join(...parts), encode(...sources, ...small))).toBe(true);
+    expect(isSame(large, before)).toBe(true);
+    expect(memory.size).toBeLessThan(6);
+  });
+
+  test('what is wrong with a body is told with the path of its file', async () => {
+    const spent = source([bytesOf('x')])[Symbol.asyncIterator]();
+    const generator = { ...spent, [Symbol.asyncIterator]: () => generator } as AsyncIterableIterator<Uint8Array>;
+    await collect(writeTar([entry('first', { size: 1, body: generator })]));
+    const again = await rejection(collect(writeTar([entry('second', { size: 1, body: generator })])));
+    expect(again).toMatchObject({ code: 'BODY_CONSUMED', details: { path: 'second' } });
+    const wrong = ['text'] as unknown as Iterable<Uint8Array>;
+    const refused = await rejection(collect(writeTar([entry('third', { size: 4, body: wrong })])));
+    expect(refused).toMatchObject({ code: 'ARGUMENT_INVALID', details: { path: 'third' } });
+  });
+
   test('thousands of small files take no turn of the event loop each', async () => {
     const count = 5000;
     const entries = Array.from({ length: count }, (_, index) => entry(`f${index}`, { body: bytesOf('small') }));
