@@ -48,9 +48,9 @@ export default defineConfig({
 function chunks(): Rolldown.CodeSplittingGroup[] {
   const inWorker = reached('bytes/deflate-worker.ts');
   const inMain = reached('index.ts');
-  const inImage = reached('image/image.ts', 'layout/save-tarball.ts', 'bytes/pmap-bounded.ts');
+  const inImage = reached('image/image.ts', 'layout/save-tarball.ts', 'layer/store-layer.ts', 'bytes/pmap-bounded.ts');
   const inDocuments = reached('oci/index.ts', 'image/best-match.ts');
-  const inPacking = reached('layer/plan-files.ts');
+  const inPacking = reached('layer/pack-files.ts');
   const inReading = reached(
     'image/image-files.ts',
     'image/read-image.ts',

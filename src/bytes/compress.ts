@@ -29,26 +29,6 @@ export function compress(
   return compression === 'gzip' ? gzip(chunks, options) : compressWithZstd(chunks, options.signal);
 }
 
-/**
- * Says that much will be compressed so, once it is known what: until then, threads that help can start. Gives what ends that, to be called
- * when it is compressed.
- */
-export function expectMuch(compression: Compression, { engine = 'portable', workers }: GzipOptions): () => void {
-  let end: (() => void) | undefined = () => {};
-  if (compression === 'gzip' && engine === 'portable') {
-    const start = async (): Promise<void> => {
-      const { startWorkers } = await import('./deflate-pool.ts');
-      if (end) end = startWorkers(workers);
-    };
-    // What cannot be loaded now is asked for again when it is needed.
-    start().catch(() => {});
-  }
-  return () => {
-    end?.();
-    end = undefined;
-  };
-}
-
 async function* compressWithZstd(
   chunks: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,

@@ -3,6 +3,8 @@ import { readChunks } from './byte-source.ts';
 import { deflateCompressor } from './deflate-pool.ts';
 import { gzipBlocks } from './gzip-blocks.ts';
 
+export { startWorkers } from './deflate-pool.ts';
+
 /** The chunks as one gzip member, whose bytes depend on the input and the level alone. */
 export function gzipPortably(
   chunks: AsyncIterable<Uint8Array>,

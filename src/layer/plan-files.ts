@@ -17,6 +17,15 @@ export interface PlannedFile {
   body: ByteSource | undefined;
 }
 
+/** How a file is planned. */
+export interface PlanOptions {
+  /** Of files without one, in seconds. */
+  mtime: number;
+  /** Whether fractions of a second are kept. */
+  nanoseconds: boolean;
+  limits: Limits;
+}
+
 /** Bytes in files from which on a layer is large: more than one thread packs it faster. */
 const large = 16 * 1024 * 1024;
 
@@ -26,14 +35,7 @@ const large = 16 * 1024 * 1024;
  */
 export async function planFiles(
   files: LayerFiles,
-  options: {
-    mtime: number;
-    nanoseconds: boolean;
-    parents: boolean;
-    limits: Limits;
-    onLarge?: () => void;
-    signal?: AbortSignal;
-  },
+  options: PlanOptions & { parents: boolean; onLarge?: () => void; signal?: AbortSignal },
 ): Promise<PlannedFile[]> {
   const byPath = new Map<string, PlannedFile>();
   let size = 0;
@@ -71,10 +73,7 @@ export async function planFiles(
 const defaultModes: Partial<Record<EntryType, number>> = { directory: 0o755, symlink: 0o777 };
 
 /** One file, checked. */
-export function planFile(
-  file: LayerFile,
-  options: { mtime: number; nanoseconds: boolean; limits: Limits },
-): PlannedFile {
+export function planFile(file: LayerFile, options: PlanOptions): PlannedFile {
   const path = normalizePath(file.path);
   const type = file.type ?? (path === '' || file.path.endsWith('/') ? 'directory' : 'file');
   const { mtime = options.mtime } = file;

@@ -6,7 +6,6 @@ import { type Limits, resolveLimits } from '../limits.ts';
 import type { TarHeader } from '../tar/entry.ts';
 import type { TarEntry } from '../tar/read-tar.ts';
 import type { TarSource } from '../tar/write-tar.ts';
-import { tarSource } from './create-layer.ts';
 import type { LayerFile } from './file.ts';
 import type { Layer } from './layer.ts';
 import { type PackLayerOptions, packLayer } from './store-layer.ts';
@@ -79,8 +78,8 @@ async function* mapped(
   const entries = layer.entries(options)[Symbol.asyncIterator]();
   const mtime = resolveTimestamp(options.mtime);
   const planned = async (file: LayerFile): Promise<TarSource> => {
-    const { planFile } = await load(() => import('./plan-files.ts'));
-    return tarSource(planFile(file, { mtime, nanoseconds: true, limits }), limits, signal);
+    const { fileSource } = await load(() => import('./pack-files.ts'));
+    return fileSource(file, { mtime, nanoseconds: true, limits, signal });
   };
   try {
     for await (const entry of map(sources(entries))) {
