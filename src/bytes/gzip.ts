@@ -35,17 +35,20 @@ export interface GzipOptions {
  * `WORKER_FAILED` when a worker dies at its work, as for want of memory.
  */
 export function gzip(chunks: AsyncIterable<Uint8Array>, options: GzipOptions = {}): AsyncIterable<Uint8Array> {
-  const { engine = 'portable', level, workers } = options;
+  checkGzip(options);
+  return compressed(chunks, options);
+}
+
+/** @throws `ARGUMENT_INVALID`, as `gzip` does at once. */
+export function checkGzip({ engine, level, workers }: GzipOptions): void {
   if (level !== undefined) checkLevel(level);
   if (workers !== undefined) checkWorkers(workers);
-  if (engine !== 'portable' && engine !== 'native') {
-    throw new StowageError(
-      'ARGUMENT_INVALID',
-      `gzip engine ${JSON.stringify(engine)} is not known. Give 'portable' or 'native', or leave it out.`,
-      { field: 'engine', actual: engine },
-    );
-  }
-  return compressed(chunks, { ...options, engine });
+  if (engine === undefined || engine === 'portable' || engine === 'native') return;
+  throw new StowageError(
+    'ARGUMENT_INVALID',
+    `gzip engine ${JSON.stringify(engine)} is not known. Give 'portable' or 'native', or leave it out.`,
+    { field: 'engine', actual: engine },
+  );
 }
 
 /** Engines are loaded when the first chunk is asked for: nobody pays for the one that is not used. */

@@ -2,6 +2,7 @@
 import { type ByteSource, readBytes } from '../bytes/byte-source.ts';
 import { checkCompression } from '../bytes/compress.ts';
 import { expectMuch } from '../bytes/expect-much.ts';
+import { checkGzip } from '../bytes/gzip.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, resolveLimits } from '../limits.ts';
 import { type TarSource, withPath } from '../tar/write-tar.ts';
@@ -16,6 +17,7 @@ import { resolveTimestamp } from './timestamp.ts';
 export async function packFiles(files: LayerFiles, options: CreateLayerOptions): Promise<Layer> {
   const { compression = 'gzip', gzip = {}, nanoseconds = false, parents = true, signal } = options;
   checkCompression(compression);
+  checkGzip(gzip);
   const limits = resolveLimits(options.limits);
   let compressed = (): void => {};
   const onLarge = (): void => {

@@ -1,5 +1,5 @@
 /** The one way in which a layer comes into being: a tar on its way into a store, with both its digests taken as it passes. */
-import { checkCompression, compress } from '../bytes/compress.ts';
+import { compress } from '../bytes/compress.ts';
 import type { GzipOptions } from '../bytes/gzip.ts';
 import { createHasher, type Hasher } from '../bytes/hash.ts';
 import type { OnProgress } from '../bytes/progress.ts';
@@ -37,9 +37,10 @@ export function packLayer(entries: TarSources, options: PackLayerOptions): Promi
 }
 
 /**
- * Compresses and stores a tar, whose chunks are done with when the next is asked for. `check` may still refuse it once its diff ID is known, before anything is visible.
+ * Compresses and stores a tar, whose chunks are done with when the next is asked for. `check` may still refuse it once its diff ID is
+ * known, before anything is visible.
  *
- * @throws `ARGUMENT_INVALID` for a compression that is not known, before the tar is read.
+ * @throws `ARGUMENT_INVALID` for what `compress` refuses, before the tar is read.
  */
 export async function storeLayer(
   tar: AsyncIterable<Uint8Array>,
@@ -47,7 +48,6 @@ export async function storeLayer(
   check: (diffId: string) => void = () => {},
 ): Promise<Layer> {
   const { store = blobStore(new MemoryStorage()), compression = 'gzip', signal, annotations } = options;
-  checkCompression(compression);
   const hasher = createHasher();
   let diffId = '';
   const hashed = hashing(tar, hasher, () => {

@@ -2,7 +2,7 @@
 
 import { toStream } from '../bytes/byte-source.ts';
 import { inPieces } from '../bytes/chunks.ts';
-import { checkCompression, compress } from '../bytes/compress.ts';
+import { compress } from '../bytes/compress.ts';
 import type { GzipOptions } from '../bytes/gzip.ts';
 import type { OnProgress } from '../bytes/progress.ts';
 import { blobPath } from '../content/blob-store.ts';
@@ -55,7 +55,6 @@ export function saveTarball(
   options: SaveTarballOptions = {},
 ): ReadableStream<Uint8Array> {
   const { tag = 'latest', compression = 'gzip', gzip, signal } = options;
-  checkCompression(compression);
   checkRefName(tag);
   const list = Array.isArray(images) ? (images as readonly Image[]) : [images as Image];
   const tar = writeTar(archiveEntries(imageContent(list), list, tag, options), {

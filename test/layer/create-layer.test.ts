@@ -412,6 +412,7 @@ describe('what cannot be packed is refused by name, and nothing is stored', () =
     ['a path instead of a file', 'FILE_INVALID', ['a'], /"?a"?/],
     ['an unknown compression', 'ARGUMENT_INVALID', [], 'lz4', { compression: 'lz4' as 'gzip' }],
     ['an unknown level', 'ARGUMENT_INVALID', [{ path: 'a' }], /level/, { compression: 'gzip', gzip: { level: 10 } }],
+    ['an unknown number of workers, before any file', 'ARGUMENT_INVALID', [], /workers/, { gzip: { workers: 1e6 } }],
     ['a time of the layer that is none', 'ARGUMENT_INVALID', [], /time/i, { mtime: Number.NaN }],
   ];
 
