@@ -9,6 +9,9 @@ import { cp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bun } from '../test/runtimes/bun.ts';
+import { deno } from '../test/runtimes/deno.ts';
+import { node } from '../test/runtimes/node.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const folder = join(here, '../.cache/bench');
@@ -43,6 +46,12 @@ const written = join(folder, 'written.tar.gz');
 const half = join(folder, 'half');
 const big = join(folder, 'seven.tar');
 
+const otherRuntimes = [
+  { ...node(26), before: [] },
+  { ...deno, before: ['run', '--allow-all', '--quiet'] },
+  { ...bun, before: [] },
+];
+
 await prepare();
 
 await table('Build a gzip layer from the tree, level 6 (limit: node:zlib on the finished tar)', 'gzip-bare', [
@@ -50,8 +59,12 @@ await table('Build a gzip layer from the tree, level 6 (limit: node:zlib on the 
   ['stowage, native engine', () => job('build-native')],
   ['stowage, portable engine', () => job('build-portable')],
   ['stowage, portable engine, two workers', () => job('build-portable', '6 2')],
-  ['stowage, portable engine, level 4', () => job('build-portable', '4')],
-  ['stowage, portable engine, level 4, two workers', () => job('build-portable', '4 2')],
+  ['stowage, portable engine, level 3', () => job('build-portable', '3')],
+  ['stowage, portable engine, level 3, two workers', () => job('build-portable', '3 2')],
+  ...otherRuntimes.flatMap((runtime): Row[] => [
+    [`the same in ${runtime.name}`, () => job('build-portable', '3', runtime)],
+    [`the same in ${runtime.name}, two workers`, () => job('build-portable', '3 2', runtime)],
+  ]),
   ['stowage, uncompressed', () => job('build-none')],
   ['GNU tar | gzip -6', () => shell(`tar -C ${tree} -c . | gzip -6 > ${written}`)],
   ['umoci insert', () => umoci((image) => `umoci insert --image ${image} ${tree} /`)],
@@ -89,8 +102,8 @@ await table(
     ['stowage, one thread', () => job('compress-portable', '6 7 0')],
     ['stowage, one worker', () => job('compress-portable', '6 7 1')],
     ['stowage, two workers', () => job('compress-portable', '6 7 2')],
-    ['stowage, level 4, one worker', () => job('compress-portable', '4 7 1')],
-    ['stowage, level 4, two workers', () => job('compress-portable', '4 7 2')],
+    ['stowage, level 3, one worker', () => job('compress-portable', '3 7 1')],
+    ['stowage, level 3, two workers', () => job('compress-portable', '3 7 2')],
     ['fflate', () => job('compress-fflate', '6 7')],
     ['gzip', () => shell(`${tars} | gzip -6 > ${written}`)],
     ['pigz, two threads', () => shell(`${tars} | pigz -p 2 -6 > ${written}`)],
@@ -328,8 +341,15 @@ async function pushBySkopeo(host: string): Promise<Result | undefined> {
   return result && { seconds: result.seconds };
 }
 
-async function job(name: string, argument = ''): Promise<Result> {
-  const { code, output } = await run(process.execPath, [join(here, 'jobs.mjs'), name, folder, argument]);
+/** One of jobs.mjs; `undefined` where the machine lacks the runtime. Node's own, unless told. */
+async function job(
+  name: string,
+  argument = '',
+  { find, before } = { find: (): string | undefined => process.execPath, before: [] as string[] },
+): Promise<Result | undefined> {
+  const program = find();
+  if (program === undefined) return undefined;
+  const { code, output } = await run(program, [...before, join(here, 'jobs.mjs'), name, folder, argument]);
   if (code !== 0) throw new Error(`job ${name} failed: ${output}`);
   return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Result;
 }
