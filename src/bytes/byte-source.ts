@@ -50,8 +50,8 @@ export function readChunks(source: ByteSource, options: ReadOptions = {}): Async
 }
 
 /**
- * Under this name, an iterable that is made here may hold another way to read the same: into memory that is used again and again. Garbage
- * of a few hundred MB a second, made of buffers, keeps a collector busy that they weigh little on.
+ * Under this name, an iterable that is made here may hold another way to read the same, into memory that is used again: buffers that pass by
+ * the thousand have V8 collect its whole heap every few tens of MB.
  */
 export const reusing: unique symbol = Symbol('reusing');
 
@@ -180,7 +180,7 @@ function start(source: ByteSource, options: ReadOptions): AsyncGenerator<Uint8Ar
 }
 
 function wayToRead(source: ByteSource, reuse: boolean | undefined): ByteSource {
-  return (reuse && (source as { [reusing]?: ByteSource })[reusing]) || source;
+  return (reuse && (Object(source) as { [reusing]?: ByteSource })[reusing]) || source;
 }
 
 /**

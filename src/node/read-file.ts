@@ -88,24 +88,25 @@ class SmallFile extends FileBody implements Iterable<Uint8Array> {
   *[Symbol.iterator](): Generator<Uint8Array, void, void> {
     const { path, shown, expected, flags = readFlags } = this.file;
     const memory = this.reused ? (spare.pop() ?? new Uint8Array(chunkBytes)) : undefined;
+    let file: number | undefined;
     try {
-      const file = openSync(path, flags);
-      try {
-        // One byte more than expected shows in the same read that the file ends there.
-        let size = expected + 1;
-        for (let position = 0; ; size = chunkBytes) {
-          const bytes = memory ?? new Uint8Array(size);
-          const read = readSync(file, bytes, 0, size, position);
-          position += read;
-          if (read > 0) yield bytes.subarray(0, read);
-          if (read === 0 || position === expected) return;
+      file = openSync(path, flags);
+      // One byte more than expected shows in the same read that the file ends there.
+      let size = expected + 1;
+      for (let position = 0; file !== undefined; size = chunkBytes) {
+        const bytes = memory ?? new Uint8Array(size);
+        const read = readSync(file, bytes, 0, size, position);
+        position += read;
+        if (read === 0 || position === expected) {
+          closeSync(file);
+          file = undefined;
         }
-      } finally {
-        closeSync(file);
+        if (read > 0) yield bytes.subarray(0, read);
       }
     } catch (error) {
       throw diskFailed('reading', shown, error);
     } finally {
+      if (file !== undefined) closeSync(file);
       if (memory) spare.push(memory);
     }
   }
