@@ -9,7 +9,7 @@ import { type TarSource, withPath } from '../tar/write-tar.ts';
 import type { CreateLayerOptions } from './create-layer.ts';
 import type { LayerFile, LayerFiles } from './file.ts';
 import type { Layer } from './layer.ts';
-import { type PlannedFile, type PlanOptions, planFile, planFiles } from './plan-files.ts';
+import { type PlanOptions, planFile, planFiles } from './plan-files.ts';
 import { packLayer } from './store-layer.ts';
 import { resolveTimestamp } from './timestamp.ts';
 
@@ -37,30 +37,20 @@ export function fileSource(
   file: LayerFile,
   options: PlanOptions & { signal?: AbortSignal },
 ): TarSource | Promise<TarSource> {
-  return plannedSource(planFile(file, options), options.limits, options.signal);
+  return ofKnownSize(planFile(file, options), options.limits, options.signal);
 }
 
 function* sources(
-  planned: readonly PlannedFile[],
+  planned: readonly TarSource[],
   limits: Limits,
   signal: AbortSignal | undefined,
 ): Generator<TarSource | Promise<TarSource>> {
-  for (const file of planned) yield plannedSource(file, limits, signal);
+  for (const file of planned) yield ofKnownSize(file, limits, signal);
 }
 
-/** A body of unknown size is held, to learn it. */
-function plannedSource(
-  { header, body }: PlannedFile,
-  limits: Limits,
-  signal: AbortSignal | undefined,
-): TarSource | Promise<TarSource> {
-  if (body === undefined) return header;
-  if (header.size >= 0) return { ...header, body };
-  return bufferBody(header.path, body, limits, signal).then((bytes) => ({
-    ...header,
-    size: bytes.length,
-    body: bytes,
-  }));
+function ofKnownSize(file: TarSource, limits: Limits, signal: AbortSignal | undefined): TarSource | Promise<TarSource> {
+  if (file.size >= 0) return file;
+  return bufferBody(file.path, file.body!, limits, signal).then((body) => ({ ...file, size: body.length, body }));
 }
 
 /** A tar header comes before its body and says its size, so a body of unknown size must be held to be counted. */

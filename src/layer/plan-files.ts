@@ -1,21 +1,16 @@
-/** Files to be packed, checked and made into tar headers in the one order that a layer has. */
+/** Files to be packed, checked and made into entries of a tar, in the one order that a layer has. */
 import type { TarFileItem } from 'nanotar';
-import { type ByteSource, byteLength } from '../bytes/byte-source.ts';
+import { byteLength } from '../bytes/byte-source.ts';
 import { load } from '../bytes/load.ts';
 import { StowageError } from '../errors.ts';
 import { type Limits, limitExceeded } from '../limits.ts';
 import { checkHeader, fileInvalid } from '../tar/check-header.ts';
 import type { EntryType, TarHeader } from '../tar/entry.ts';
 import { encodeText } from '../tar/text.ts';
+import type { TarSource } from '../tar/write-tar.ts';
 import type { LayerFile, LayerFiles } from './file.ts';
 import { normalizePath } from './path.ts';
 import { compareBytewise } from './path-order.ts';
-
-/** A checked file: its header, whose size is still to be learnt where `header.size` is negative, and its content. */
-export interface PlannedFile {
-  header: TarHeader;
-  body: ByteSource | undefined;
-}
 
 /** How a file is planned. */
 export interface PlanOptions {
@@ -36,8 +31,8 @@ const large = 16 * 1024 * 1024;
 export async function planFiles(
   files: LayerFiles,
   options: PlanOptions & { parents: boolean; onLarge?: () => void; signal?: AbortSignal },
-): Promise<PlannedFile[]> {
-  const byPath = new Map<string, PlannedFile>();
+): Promise<TarSource[]> {
+  const byPath = new Map<string, TarSource>();
   let size = 0;
   for await (const file of files) {
     options.signal?.throwIfAborted();
@@ -47,7 +42,7 @@ export async function planFiles(
       isTarItem(file) ? (await load(() => import('./tar-item.ts'))).fromTarItem(file) : file,
       options,
     );
-    const path = planned.header.path;
+    const { path } = planned;
     if (byPath.has(path)) {
       throw new StowageError(
         'PATH_DUPLICATE',
@@ -56,31 +51,31 @@ export async function planFiles(
       );
     }
     byPath.set(path, planned);
-    if (size < large && size + planned.header.size >= large) options.onLarge?.();
-    size += Math.max(0, planned.header.size);
+    if (size < large && size + planned.size >= large) options.onLarge?.();
+    size += Math.max(0, planned.size);
     if (byPath.size > options.limits.tarEntries)
       throw limitExceeded('tarEntries', options.limits, 'The files of the layer');
   }
   addParents(byPath, options);
   resolveHardLinks(byPath);
   // The root, which is called `.`, has no bytes to sort by: it is everything's parent.
-  const key = ({ header }: PlannedFile): string => (header.path === '.' ? '' : header.path);
+  const key = ({ path }: TarSource): string => (path === '.' ? '' : path);
   const all = [...byPath.values()].sort((a, b) => compareBytewise(key(a), key(b)));
-  const isLink = (file: PlannedFile): boolean => file.header.type === 'hardlink';
+  const isLink = ({ type }: TarSource): boolean => type === 'hardlink';
   return [...all.filter((file) => !isLink(file)), ...all.filter(isLink)];
 }
 
 const defaultModes: Partial<Record<EntryType, number>> = { directory: 0o755, symlink: 0o777 };
 
-/** One file, checked. */
-export function planFile(file: LayerFile, options: PlanOptions): PlannedFile {
+/** One file, checked. Where its size is still to be learnt, that is -1. */
+export function planFile(file: LayerFile, options: PlanOptions): TarSource {
   const path = normalizePath(file.path);
   const type = file.type ?? (path === '' || file.path.endsWith('/') ? 'directory' : 'file');
   const { mtime = options.mtime } = file;
   const time = mtime instanceof Date ? +mtime / 1000 : mtime;
   const known = type !== 'file' || file.body === undefined ? 0 : byteLength(file.body);
   const size = file.size ?? known;
-  const header: TarHeader = {
+  const source: TarSource = {
     path: path || '.',
     type,
     size: size ?? 0,
@@ -88,10 +83,11 @@ export function planFile(file: LayerFile, options: PlanOptions): PlannedFile {
     uid: file.uid ?? 0,
     gid: file.gid ?? 0,
     mtime: Math.floor(time),
+    body: file.body,
   };
-  const invalid = (field: string, why: string): StowageError => fileInvalid(header, field, why);
+  const invalid = (field: string, why: string): StowageError => fileInvalid(source, field, why);
   if (!Number.isFinite(time)) throw invalid('mtime', `is ${String(mtime)}; give a Date or seconds since the epoch`);
-  if (options.nanoseconds) Object.assign(header, splitTime(time));
+  if (options.nanoseconds) Object.assign(source, splitTime(time));
   if (path === '' && type !== 'directory') throw invalid('type', `is ${type}, but the path names the root directory`);
   checkLength(path, 'path', path, options.limits);
   if (file.linkTarget) checkLength(path, 'link target', file.linkTarget, options.limits);
@@ -103,21 +99,21 @@ export function planFile(file: LayerFile, options: PlanOptions): PlannedFile {
       { path, expected: size, actual: known },
     );
   }
-  if (header.uid > idMaximum) throw invalid('uid', `is ${header.uid}; give a number up to ${idMaximum}`);
-  if (header.gid > idMaximum) throw invalid('gid', `is ${header.gid}; give a number up to ${idMaximum}`);
+  if (source.uid > idMaximum) throw invalid('uid', `is ${source.uid}; give a number up to ${idMaximum}`);
+  if (source.gid > idMaximum) throw invalid('gid', `is ${source.gid}; give a number up to ${idMaximum}`);
   if (file.linkTarget)
-    header.linkTarget = type === 'hardlink' ? normalizePath(file.linkTarget, 'link target') : file.linkTarget;
-  if (file.device) header.device = file.device;
+    source.linkTarget = type === 'hardlink' ? normalizePath(file.linkTarget, 'link target') : file.linkTarget;
+  if (file.device) source.device = file.device;
   if (file.xattrs && Object.keys(file.xattrs).length > 0) {
     let bytes = 0;
     for (const [name, value] of Object.entries(file.xattrs)) bytes += name.length + (value?.length ?? 0);
     if (bytes > options.limits.paxBytes)
       throw limitExceeded('paxBytes', options.limits, `File ${JSON.stringify(path)}: its xattrs`, { path });
-    header.xattrs = file.xattrs;
+    source.xattrs = file.xattrs;
   }
-  checkHeader(header);
-  if (size === undefined) header.size = -1;
-  return { header, body: file.body };
+  checkHeader(source);
+  if (size === undefined) source.size = -1;
+  return source;
 }
 
 function checkLength(path: string, what: string, text: string, limits: Limits): void {
@@ -138,29 +134,21 @@ function splitTime(time: number): Pick<TarHeader, 'mtime' | 'nanoseconds'> {
   return microseconds < 1e6 ? { mtime, nanoseconds: microseconds * 1000 } : { mtime: mtime + 1 };
 }
 
-function addParents(byPath: Map<string, PlannedFile>, options: { mtime: number; parents: boolean }): void {
+function addParents(byPath: Map<string, TarSource>, options: { mtime: number; parents: boolean }): void {
   for (const path of [...byPath.keys()]) {
     for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) {
       const parent = path.slice(0, slash);
       const known = byPath.get(parent);
       if (!known) {
         if (!options.parents) continue;
-        const header: TarHeader = {
-          path: parent,
-          type: 'directory',
-          size: 0,
-          mode: 0o755,
-          uid: 0,
-          gid: 0,
-          mtime: Math.floor(options.mtime),
-        };
-        byPath.set(parent, { header, body: undefined });
-      } else if (known.header.type === 'directory') {
+        const mtime = Math.floor(options.mtime);
+        byPath.set(parent, { path: parent, type: 'directory', size: 0, mode: 0o755, uid: 0, gid: 0, mtime });
+      } else if (known.type === 'directory') {
         break;
-      } else if (known.header.type !== 'symlink') {
+      } else if (known.type !== 'symlink') {
         throw new StowageError(
           'FILE_INVALID',
-          `File ${JSON.stringify(path)} lies under ${JSON.stringify(parent)}, which is a ${known.header.type}.`,
+          `File ${JSON.stringify(path)} lies under ${JSON.stringify(parent)}, which is a ${known.type}.`,
           { path, parent },
         );
       } else {
@@ -175,28 +163,28 @@ function addParents(byPath: Map<string, PlannedFile>, options: { mtime: number; 
 }
 
 /** A reader makes links in the order of the archive, so a link to a link must name what the first one names. */
-function resolveHardLinks(byPath: Map<string, PlannedFile>): void {
-  for (const { header } of byPath.values()) {
-    if (header.type !== 'hardlink') continue;
-    const seen = new Set([header.path]);
-    let target = byPath.get(header.linkTarget as string);
-    while (target?.header.type === 'hardlink') {
-      if (seen.has(target.header.path)) {
+function resolveHardLinks(byPath: Map<string, TarSource>): void {
+  for (const link of byPath.values()) {
+    if (link.type !== 'hardlink') continue;
+    const seen = new Set([link.path]);
+    let target = byPath.get(link.linkTarget as string);
+    while (target?.type === 'hardlink') {
+      if (seen.has(target.path)) {
         throw new StowageError(
           'FILE_INVALID',
-          `Hard links name one another in a circle at ${JSON.stringify(header.path)}.`,
-          { path: header.path },
+          `Hard links name one another in a circle at ${JSON.stringify(link.path)}.`,
+          { path: link.path },
         );
       }
-      seen.add(target.header.path);
-      header.linkTarget = target.header.linkTarget;
-      target = byPath.get(header.linkTarget as string);
+      seen.add(target.path);
+      link.linkTarget = target.linkTarget;
+      target = byPath.get(link.linkTarget as string);
     }
-    if (target?.header.type === 'directory') {
+    if (target?.type === 'directory') {
       throw new StowageError(
         'FILE_INVALID',
-        `Hard link ${JSON.stringify(header.path)} names the directory ${JSON.stringify(target.header.path)}; directories cannot be linked.`,
-        { path: header.path },
+        `Hard link ${JSON.stringify(link.path)} names the directory ${JSON.stringify(target.path)}; directories cannot be linked.`,
+        { path: link.path },
       );
     }
   }

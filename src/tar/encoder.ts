@@ -9,11 +9,8 @@ import { checkHeader } from './check-header.ts';
 import type { TarHeader } from './entry.ts';
 import { planHeader, writeExtendedHeader, writeHeader } from './write-header.ts';
 
-/** Bytes of the blocks that go to the sink: large enough that what handles them per block does not count. */
-const outputSize = 64 * 1024;
-
 /**
- * Writes one archive. `sink` is handed blocks of at least 64 KiB (the last may be shorter), which are its own until it gives them
+ * Writes one archive. `sink` is handed blocks of at least `size` bytes, 64 KiB unless told (the last may be shorter), which are its own until it gives them
  * back, but for large bodies, which pass by reference: what is given to `write` must not change until the sink is done with it.
  *
  * @example
@@ -25,7 +22,8 @@ const outputSize = 64 * 1024;
  */
 export class TarEncoder {
   readonly #sink: (bytes: Uint8Array) => void;
-  #output = newOutput();
+  readonly #outputSize: number;
+  #output: Uint8Array;
   #used = 0;
   /** Memory of the blocks that the sink has, and one that it gave back. */
   readonly #lent = new WeakSet<ArrayBufferLike>();
@@ -35,8 +33,10 @@ export class TarEncoder {
   #left = 0;
   #isFinished = false;
 
-  constructor(sink: (bytes: Uint8Array) => void) {
+  constructor(sink: (bytes: Uint8Array) => void, size: number = 64 * 1024) {
     this.#sink = sink;
+    this.#outputSize = size;
+    this.#output = newOutput(size);
   }
 
   /**
@@ -99,11 +99,11 @@ export class TarEncoder {
   #append(bytes: Uint8Array): void {
     let rest = bytes;
     while (rest.length > 0) {
-      if (rest.length >= outputSize && (this.#used === 0 || this.#used + rest.length < 2 * outputSize)) {
+      if (rest.length >= this.#outputSize && (this.#used === 0 || this.#used + rest.length < 2 * this.#outputSize)) {
         this.#sink(this.#used === 0 ? rest : this.#takeWith(rest));
         return;
       }
-      const length = Math.min(rest.length, outputSize - this.#used);
+      const length = Math.min(rest.length, this.#outputSize - this.#used);
       const part = length === rest.length ? rest : rest.subarray(0, length);
       this.#output.set(part, this.#used);
       this.#advance(length);
@@ -114,13 +114,13 @@ export class TarEncoder {
   /** Takes what was written into the block, or the zeros that it began with, as output. */
   #advance(length: number): void {
     this.#used += length;
-    if (this.#used >= outputSize) this.#flush();
+    if (this.#used >= this.#outputSize) this.#flush();
   }
 
   #flush(): void {
     const block = this.#output.subarray(0, this.#used);
     this.#lent.add(block.buffer);
-    this.#output = this.#spare ?? newOutput();
+    this.#output = this.#spare ?? newOutput(this.#outputSize);
     this.#spare = undefined;
     this.#used = 0;
     this.#sink(block);
@@ -147,6 +147,6 @@ export class TarEncoder {
 }
 
 /** Zeros, with room behind a full block for what is written without asking: a header, padding, or the end of the archive. */
-function newOutput(): Uint8Array {
-  return new Uint8Array(outputSize + 2 * blockSize);
+function newOutput(size: number): Uint8Array {
+  return new Uint8Array(size + 2 * blockSize);
 }

@@ -35,7 +35,7 @@ export async function* writeTar(
 ): AsyncGenerator<Uint8Array, void, void> {
   const { signal, reuse, onWritten } = options;
   const ready: Uint8Array[] = [];
-  const encoder = new TarEncoder((bytes) => ready.push(bytes));
+  const encoder = new TarEncoder((bytes) => ready.push(bytes), reuse ? 256 * 1024 : undefined);
   const sources = Symbol.asyncIterator in entries ? entries[Symbol.asyncIterator]() : entries[Symbol.iterator]();
   let isOpen = true;
   let source: TarSource | undefined;
