@@ -21,9 +21,6 @@ const literalLimit = 12;
 const distanceLimit = 11;
 const codeLengthLimit = 7;
 
-/** Tokens that are written by one call: a function that is called often is optimised as a whole, see match-finder.ts. */
-const tokensAtOnce = 1024;
-
 /** Literals and lengths of the fixed codes, with the two that no block may use. */
 const fixedSymbols = 288;
 
@@ -126,10 +123,7 @@ export class BlockWriter {
       this.writeHeader(header);
     }
     this.setEntries();
-    let at = start;
-    for (let first = block.first; first < block.last; first += tokensAtOnce) {
-      at = this.write(input, at, tokens, first, Math.min(first + tokensAtOnce, block.last));
-    }
+    this.write(input, start, tokens, block.first, block.last);
     const entry = this.literalEntries[endOfBlock]!;
     this.put(entry & 0xffff, entry >>> 16);
   }
@@ -245,11 +239,8 @@ export class BlockWriter {
     }
   }
 
-  /**
-   * Writes the tokens from `first` to `last`, for the input from `from` on; gives where that ends. 24 and 16 are where run and length begin
-   * in a token: see tokens.ts.
-   */
-  private write(input: Uint8Array, from: number, tokens: Int32Array, first: number, last: number): number {
+  /** 24 and 16 are where run and length begin in a token: see tokens.ts. */
+  private write(input: Uint8Array, from: number, tokens: Int32Array, first: number, last: number): void {
     const { view, literalEntries, lengthEntries, distanceEntries } = this;
     let out = this.length | 0;
     let bits = this.bits | 0;
@@ -298,7 +289,6 @@ export class BlockWriter {
     this.length = out;
     this.bits = bits;
     this.bitCount = bitCount;
-    return at;
   }
 }
 
