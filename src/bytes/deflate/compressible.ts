@@ -35,7 +35,7 @@ export function isIncompressible(bytes: Uint8Array, view: DataView, from: number
   return unevenness(samples * 2) <= evenAtLast && !repeats(view, from, to);
 }
 
-/** Whether strings of four bytes come up again in one of ... */
+/** Whether strings of four bytes come up again: one in 8 KiB, in a sample. */
 function repeats(view: DataView, from: number, to: number): boolean {
   // Positions 16 apart are taken up, and now and then 16 in a row are looked up: a repeat of 19 bytes there meets one.
   probes.fill(-1);
