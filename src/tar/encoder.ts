@@ -10,8 +10,9 @@ import type { TarHeader } from './entry.ts';
 import { planHeader, writeExtendedHeader, writeHeader } from './write-header.ts';
 
 /**
- * Writes one archive. `sink` is handed blocks of at least `size` bytes, 64 KiB unless told (the last may be shorter), which are its own until it gives them
- * back, but for large bodies, which pass by reference: what is given to `write` must not change until the sink is done with it.
+ * Writes one archive. `sink` is handed blocks of at least `size` bytes, 64 KiB unless told (the last may be shorter), which are its
+ * own until it gives them back, but for large bodies, which pass by reference: what is given to `write` must not change until the sink
+ * is done with it.
  *
  * @example
  * const chunks: Uint8Array[] = [];
