@@ -81,8 +81,10 @@ await table(
   [
     ['zlib 6', () => job('compress-zlib', '6 1')],
     ...levels.map((level): Row => [`stowage ${level}, one thread`, () => job('compress-portable', `${level} 1 0`)]),
-    ['stowage 6, one worker', () => job('compress-portable', '6 1 1')],
-    ['stowage 6, two workers', () => job('compress-portable', '6 1 2')],
+    ...[3, 6].flatMap((level): Row[] => [
+      [`stowage ${level}, one worker`, () => job('compress-portable', `${level} 1 1`)],
+      [`stowage ${level}, two workers`, () => job('compress-portable', `${level} 1 2`)],
+    ]),
     ...levels
       .filter((level) => level !== 6)
       .map((level): Row => [`zlib ${level}`, () => job('compress-zlib', `${level} 1`)]),
