@@ -2,8 +2,8 @@
 import { digestOf } from '../bytes/hash.ts';
 import { load } from '../bytes/load.ts';
 import type { BlobStore, ContentSource } from '../content/content.ts';
-import { type CreateLayerOptions, createLayer } from '../layer/create-layer.ts';
-import type { LayerFiles } from '../layer/file.ts';
+import { createLayer } from '../layer/create-layer.ts';
+import type { CreateLayerOptions, LayerFiles } from '../layer/file.ts';
 import type { Layer } from '../layer/layer.ts';
 import { normalizePath } from '../layer/path.ts';
 import type { Timestamp } from '../layer/timestamp.ts';

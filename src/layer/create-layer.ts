@@ -1,23 +1,7 @@
 /** Files into a layer blob: tar, two digests, gzip and storing in one pass, with memory bounded by constants. */
 import { load } from '../bytes/load.ts';
-import type { Limits } from '../limits.ts';
-import type { LayerFiles } from './file.ts';
+import type { CreateLayerOptions, LayerFiles } from './file.ts';
 import type { Layer } from './layer.ts';
-import type { PackLayerOptions } from './store-layer.ts';
-import type { Timestamp } from './timestamp.ts';
-
-export interface CreateLayerOptions extends PackLayerOptions {
-  /** For files without an `mtime`, and made-up parents. Default `SOURCE_DATE_EPOCH`, else the epoch. */
-  mtime?: Timestamp;
-  /** Keeps fractions of a second of mtimes, in PAX records. Default false: whole seconds. */
-  nanoseconds?: boolean;
-  /**
-   * Whether directories that no file names are made up (0755, owned by 0:0). Default true. Turn it off to leave the
-   * modes and owners of a base image's directories as they are.
-   */
-  parents?: boolean;
-  limits?: Partial<Limits>;
-}
 
 /**
  * Packs files into a layer. The same set of files, in any order and any chunks, gives the same bytes: entries are sorted

@@ -1,7 +1,10 @@
-/** What a caller hands in to be packed: files as plain data. */
+/** What a caller hands in to be packed: files as plain data, and how to pack them. */
 import type { TarFileItem } from 'nanotar';
 import type { ByteSource } from '../bytes/byte-source.ts';
+import type { Limits } from '../limits.ts';
 import type { EntryType } from '../tar/entry.ts';
+import type { PackLayerOptions } from './store-layer.ts';
+import type { Timestamp } from './timestamp.ts';
 
 /** A file, directory, link or device that a layer is to hold. */
 export interface LayerFile {
@@ -31,3 +34,16 @@ export interface LayerFile {
 
 /** Files in any order. Items of nanotar's `parseTar` and `createTar` are taken as they are. */
 export type LayerFiles = Iterable<LayerFile | TarFileItem> | AsyncIterable<LayerFile | TarFileItem>;
+
+export interface CreateLayerOptions extends PackLayerOptions {
+  /** For files without an `mtime`, and made-up parents. Default `SOURCE_DATE_EPOCH`, else the epoch. */
+  mtime?: Timestamp;
+  /** Keeps fractions of a second of mtimes, in PAX records. Default false: whole seconds. */
+  nanoseconds?: boolean;
+  /**
+   * Whether directories that no file names are made up (0755, owned by 0:0). Default true. Turn it off to leave the
+   * modes and owners of a base image's directories as they are.
+   */
+  parents?: boolean;
+  limits?: Partial<Limits>;
+}

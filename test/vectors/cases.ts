@@ -8,9 +8,8 @@ import { createHasher, digestOf } from '../../src/bytes/hash.ts';
 import type { BlobStore } from '../../src/content/content.ts';
 import { Image } from '../../src/image/image.ts';
 import { imageContent } from '../../src/image/image-content.ts';
-import type { CreateLayerOptions } from '../../src/layer/create-layer.ts';
 import { createLayer } from '../../src/layer/create-layer.ts';
-import type { LayerFile } from '../../src/layer/file.ts';
+import type { CreateLayerOptions, LayerFile } from '../../src/layer/file.ts';
 import type { Layer } from '../../src/layer/layer.ts';
 import { saveTarball } from '../../src/layout/save-tarball.ts';
 
