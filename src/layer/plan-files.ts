@@ -21,7 +21,7 @@ export interface PlanOptions {
   limits: Limits;
 }
 
-/** Bytes in files from which on a layer is large: more than one thread packs it faster. */
+/** Bytes in files from which on a layer is large: more than one thread packs it faster. See `blocksBeforeStart` in deflate-pool.ts. */
 const large = 16 * 1024 * 1024;
 
 /**

@@ -100,8 +100,9 @@ function reverseBits(code: number, length: number): number {
 }
 
 /**
- * Sets `keys` to the symbols that occur, and gives their number: rarest first and then by number. A block has fewer than 2^21 symbols, so that
- * frequency and symbol fit one number. Most are rare: those are placed by counting, and only the rest is sorted.
+ * Sets `keys` to the symbols that occur, rarest first and then by number; gives how many they are. A block has fewer than
+ * 2^21 symbols, so that frequency and symbol fit one number. Most are rare: those are placed by counting, and only the rest
+ * is sorted.
  */
 function sortKeys(frequencies: Int32Array, count: number): number {
   places.fill(0);
